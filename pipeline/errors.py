@@ -1,0 +1,80 @@
+"""Every error daygate raises on purpose, grouped by what the person should do next.
+
+Each class carries the exit code of design's command table; the command line turns an error into
+one or two lines (what, where, next command) and exits with that code.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of the `daygate` command, relied upon by other people's scripts."""
+
+    OK = 0
+    FAIL = 1
+    USAGE = 2
+    INCONCLUSIVE = 3
+    REFUSED = 4
+    BUSY = 5
+
+
+class DaygateError(Exception):
+    """Root of every error raised on purpose.
+
+    Args:
+        message: what happened and where, without secrets and without values from events.
+        hint: the next command or step, shown on its own line.
+    """
+
+    exit_code: ExitCode = ExitCode.INCONCLUSIVE
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SettingsError(DaygateError):
+    """A setting or argument is wrong; running again unchanged cannot help."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ContractError(SettingsError):
+    """The event schema says something daygate cannot execute; the message names the place."""
+
+
+class RefusedFile(DaygateError):
+    """A whole delivery was refused before any check.
+
+    `reason` is a stable word for scripts: empty, encoding, line_endings, not_jsonl, too_large, not_regular_file, …
+    """
+
+    exit_code = ExitCode.REFUSED
+
+    def __init__(self, message: str, *, reason: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+
+
+class BusyError(DaygateError):
+    """Another run holds the day."""
+
+    exit_code = ExitCode.BUSY
+
+
+class StepFailed(DaygateError):
+    """A step of the day failed; nothing of the day became visible.
+
+    `step` is one of generate, stage, check, load, marts, publish.
+    """
+
+    def __init__(self, message: str, *, step: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.step = step
+
+
+class TransientError(DaygateError):
+    """The database or the network was away; the same call may succeed when repeated unchanged."""

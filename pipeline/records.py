@@ -1,0 +1,176 @@
+"""The frozen records that stages hand to each other; no behaviour beyond simple derived figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+Severity = Literal["critical", "warning"]
+Engine = Literal["pandas", "spark"]
+
+
+class Verdict(StrEnum):
+    """What the gate says of a day, and what one check says. Only PASS opens the gate."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """A file as it came, known by its sha256."""
+
+    #: Plain JSON Lines to read from: the file itself, or the decompressed private copy.
+    path: Path
+    #: The name it came under; hostile text.
+    name: str
+    #: Of the bytes as they came (before decompression).
+    sha256: str
+    #: Size of `path` in bytes.
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Staged:
+    """A delivery as typed columns: every non-blank line is exactly one row, in Parquet parts by line_no."""
+
+    delivery: Delivery
+    day: date
+    parts: tuple[Path, ...]
+    #: Rows over all parts; blank lines are not rows.
+    lines: int
+    blank_lines: int
+    #: Lines with at least one key the contract does not declare.
+    lines_with_unknown_keys: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuleResult:
+    """One condition inside a check, counted."""
+
+    id: str
+    field: str | None
+    evaluated_rows: int
+    failed_rows: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One failing line as shown to people. `event_id` is hostile text; `reason` is ours and holds no value."""
+
+    line: int
+    event_id: str | None
+    rule: str
+    field: str | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckResult:
+    """What one of the seven checks found."""
+
+    id: str
+    type: str
+    verdict: Verdict
+    severity: Severity
+    evaluated_rows: int
+    failed_rows: int
+    #: Share of good lines among the evaluated ones, 0..1; None when the check looked at no lines.
+    pass_rate: float | None
+    threshold: float
+    rules: tuple[RuleResult, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    #: Why it could not be judged; no values from events.
+    error: str | None = None
+
+    @property
+    def worst_rule(self) -> RuleResult | None:
+        """The rule with the most failing lines; None when no line failed."""
+        worst = max(self.rules, key=lambda rule: rule.failed_rows, default=None)
+        return worst if worst is not None and worst.failed_rows else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckReport:
+    """The gate's whole answer about one staged delivery."""
+
+    verdict: Verdict
+    checks: tuple[CheckResult, ...]
+    #: Lines the checks evaluated; equals `Staged.lines` or the verdict is INCONCLUSIVE.
+    lines: int
+    #: Lines with at least one reason from a critical check: they go to quarantine.
+    failing_lines: int
+    #: Parquet of all failing (line_no int64, check, rule, field, reason: text), no cap, sorted by line_no.
+    failing: Path
+    #: Why the verdict is INCONCLUSIVE; no values from events.
+    problems: tuple[str, ...] = ()
+    #: Folder with the rendered Data Docs page (index.html and assets); None when rendering failed.
+    page: Path | None = None
+
+    @property
+    def good_lines(self) -> int:
+        """Lines that a PASS would load."""
+        return self.lines - self.failing_lines
+
+    @property
+    def critical_checks(self) -> frozenset[str]:
+        """Ids of the checks whose failing lines are quarantined."""
+        return frozenset(check.id for check in self.checks if check.severity == "critical")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One attempt at a day, as claimed in the ledger."""
+
+    run_id: str
+    day: date
+    attempt: int
+    trigger: str
+    #: Bumped at each claim; a publish under an older fence is refused.
+    fence: int
+    folder: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alert:
+    """Something a person must hear of; rows of `alert_outbox`."""
+
+    kind: Literal["gate_failed", "step_failed", "day_completed"]
+    day: date
+    #: One message per key, however often it is written.
+    dedupe_key: str
+    #: JSON-ready facts the formatter turns into text; event values already masked.
+    facts: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DaySummary:
+    """A run as the ledger tells it: what `run`, `status` and report.json show."""
+
+    run_id: str
+    day: date
+    attempt: int
+    trigger: str
+    engine: Engine
+    #: running, published, blocked or failed.
+    status: str
+    verdict: Verdict | None
+    delivery_sha256: str | None
+    lines: int
+    loaded: int
+    quarantined: int
+    unique_users: int
+    sessions: int
+    purchases: int
+    #: Won, exact, as text.
+    revenue: str
+    #: Seconds per step.
+    timings: dict[str, float]
+    started_at: datetime
+    finished_at: datetime | None
+    is_current: bool
+    error: str | None = None

@@ -1,0 +1,157 @@
+"""Settings: one frozen object, read once from `DAYGATE_…` variables and `daygate.toml`.
+
+The environment wins over the file; unknown keys in either are errors, because a misspelt threshold
+must not silently leave a gate open.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from pipeline.errors import SettingsError
+from pipeline.records import Severity
+
+PREFIX: Final = "DAYGATE_"
+ZONE: Final = ZoneInfo("Asia/Seoul")
+CHECK_IDS: Final = (
+    "required_fields",
+    "unique_event_id",
+    "value_ranges",
+    "funnel_order",
+    "timestamp_validity",
+    "order_total",
+    "platform_device",
+)
+#: Variables that are not settings: where the file is.
+_CONFIG_VARIABLE: Final = "DAYGATE_CONFIG"
+
+
+class Settings(BaseSettings):
+    """Everything a person can set. Rates are shares 0..1, times are seconds, sizes are bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    home: Path = Field(Path("data"), description="Where events, runs, the site and the embedded PostgreSQL live.")
+    database_url: SecretStr | None = Field(
+        None, description="postgresql://… of a real server; the embedded PostgreSQL when not set."
+    )
+    slack_webhook_url: SecretStr | None = Field(
+        None, description="Incoming webhook for alerts; the log when not set."
+    )
+    source: Literal["simulate", "landing"] = Field(
+        "simulate", description="Whether a day's file is generated or landed by a shop."
+    )
+    contract: Path | None = Field(None, description="JSON Schema of the events; the shipped one when not set.")
+    thresholds: dict[str, float] = Field(
+        default_factory=dict, description="Check id = lowest pass rate that passes (default 0.99 each)."
+    )
+    severities: dict[str, Severity] = Field(
+        default_factory=dict, description="Check id = critical or warning (default critical each)."
+    )
+    rule_floor: float = Field(0.90, ge=0, le=1, description="A single rule below this pass rate fails its check.")
+    rule_floor_lines: int = Field(5, ge=1, description="…from this many failing lines on.")
+    sample_lines: int = Field(20, ge=0, le=100, description="Failing lines shown per check.")
+    workers: int = Field(2, ge=1, le=64, description="Processes that parse a delivery.")
+    users: int = Field(2000, ge=1, le=900_000, description="Simulated customers.")
+    seed: int = Field(7, ge=0, description="Seed of the simulator.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="What reaches the log.")
+
+    @field_validator("thresholds", "severities")
+    @classmethod
+    def _known_checks(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for check in value:
+            if check not in CHECK_IDS:
+                raise ValueError(f"{check!r} is not a check (known: {', '.join(CHECK_IDS)})")
+        return value
+
+    @field_validator("thresholds")
+    @classmethod
+    def _shares(cls, value: dict[str, float]) -> dict[str, float]:
+        for check, threshold in value.items():
+            if not 0 <= threshold <= 1:
+                raise ValueError(f"{check} must be a share between 0 and 1, e.g. 0.99")
+        return value
+
+    def threshold(self, check: str) -> float:
+        """Lowest pass rate (share) at which the check passes."""
+        return self.thresholds.get(check, 0.99)
+
+    def severity(self, check: str) -> Severity:
+        """Whether a failing check blocks the day or only reports."""
+        return self.severities.get(check, "critical")
+
+    @property
+    def events_folder(self) -> Path:
+        """Generated or landed deliveries."""
+        return self.home / "events"
+
+    @property
+    def deliveries_folder(self) -> Path:
+        """Private copies of what was run, named by sha256."""
+        return self.home / "deliveries"
+
+    @property
+    def runs_folder(self) -> Path:
+        """One work folder per run."""
+        return self.home / "runs"
+
+    @property
+    def site_folder(self) -> Path:
+        """The published Data Docs site."""
+        return self.home / "site"
+
+    def event_file(self, day: date) -> Path:
+        """Where the delivery of a day is generated or landed."""
+        return self.events_folder / f"events_{day:%Y%m%d}.jsonl"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then the file."""
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _config_file(os.environ)))
+
+
+def _config_file(environment: Mapping[str, str]) -> Path:
+    return Path(environment.get(_CONFIG_VARIABLE, "daygate.toml"))
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings from arguments, the environment and `daygate.toml`.
+
+    Raises:
+        SettingsError: an unknown key or a value that does not fit; values are never repeated.
+    """
+    file = _config_file(os.environ)
+    if _CONFIG_VARIABLE in os.environ and not file.is_file():
+        raise SettingsError(f"{_CONFIG_VARIABLE} names {file}, which is not a file.")
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {_CONFIG_VARIABLE}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name.split("__")[0].upper() not in known:
+            raise SettingsError(f"{name} is not a setting.", hint="The README lists all settings.")
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(
+            f"Setting {place}: {first['msg']} (looked in: environment, {file}).", hint="The README lists all settings."
+        ) from None
+    except ValueError as error:
+        raise SettingsError(f"{file}: {error}") from None
+    return settings.model_copy(update={"home": settings.home.absolute()})
