@@ -1,0 +1,252 @@
+"""What `check` and `run` print for a person: pure functions from records to text.
+
+Reads well in 80 columns, without colour and without Unicode; every outcome is a word.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from datetime import date
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+from pipeline.records import CheckReport, CheckResult, DaySummary, Verdict
+from scheduler.output import (
+    Align,
+    Look,
+    Role,
+    columns,
+    percent,
+    safe,
+    seconds,
+    share,
+    wide,
+)
+
+_MARKS: Final[dict[str, tuple[str, str, Role]]] = {
+    # word: (mark, mark in ASCII, colour)
+    "PASS": ("✓", "+", "good"),
+    "FAIL": ("✗", "x", "bad"),
+    "FAIL (warning)": ("!", "!", "warn"),
+    "INCONCLUSIVE": ("!", "!", "warn"),
+    "not applicable": ("–", "-", "faint"),
+}
+_ROLES: Final[dict[Verdict, Role]] = {
+    Verdict.PASS: "good",
+    Verdict.FAIL: "bad",
+    Verdict.INCONCLUSIVE: "warn",
+}
+_CHECK_ALIGNS: Final[tuple[Align, ...]] = ("<", "<", ">", ">")
+
+
+def checked(
+    report: CheckReport,
+    *,
+    file: str,
+    day: date,
+    engine: str,
+    took: float,
+    page: Path | None,
+    failed_rows: Path | None,
+    samples: int,
+    look: Look,
+) -> str:
+    """Everything `daygate check` says about one file; the last line is verdict, counts, seconds.
+
+    Args:
+        file: the name as it was given; hostile text.
+        failed_rows: where all failing lines were written.
+        samples: at most so many failing lines are shown per check.
+    """
+    title = look.dot.join((safe(file), day.isoformat(), engine))
+    lines = [look.paint(title, "strong"), "", *body(report, samples=samples, look=look)]
+    if failed_rows is not None:
+        lines.append(f"  all failing lines: {safe(str(failed_rows))}")
+    elif report.failing_lines:
+        command = (
+            f"daygate check {_argument(file)} --date {day} --failed-rows failing.jsonl"
+        )
+        lines.append(f"  all failing lines: {command}")
+    lines += _page(page)
+    if lines[-1]:
+        lines.append("")
+    lines.append(
+        look.paint(report.verdict.value, _ROLES[report.verdict])
+        + f": {report.lines:,} lines, {report.good_lines:,} good, {report.failing_lines:,} failing, {seconds(took)}"
+    )
+    return "\n".join(lines)
+
+
+def ran(
+    summary: DaySummary,
+    report: CheckReport | None,
+    *,
+    page: Path | None,
+    unchanged: bool,
+    took: float,
+    samples: int,
+    look: Look,
+) -> str:
+    """Everything `daygate run` says about one day; the last line is verdict, day, counts, seconds."""
+    title = look.dot.join(
+        (f"day {summary.day}", f"run {safe(summary.run_id)}", summary.engine)
+    )
+    lines = [look.paint(title, "strong"), ""]
+    if report is not None:
+        lines += body(report, samples=samples, look=look)
+    if unchanged:
+        lines.append(
+            "  Published before from the same delivery and contract; nothing was changed."
+        )
+    lines += _figures(summary, look)
+    lines += _page(page)
+    if lines[-1]:
+        lines.append("")
+    return "\n".join([*lines, last_line(summary, took=took, look=look)])
+
+
+def last_line(summary: DaySummary, *, took: float, look: Look) -> str:
+    """Verdict, day, what became of it, counts, seconds; for a run that ended without a verdict, its status."""
+    word = summary.verdict.value if summary.verdict else summary.status.upper()
+    role: Role = _ROLES[summary.verdict] if summary.verdict else "bad"
+    return look.paint(word, role) + (
+        f" {summary.day}: {safe(summary.status)}, {summary.lines:,} lines, {summary.loaded:,} loaded, "
+        f"{summary.quarantined:,} quarantined, {seconds(took)}"
+    )
+
+
+def word_of(check: CheckResult) -> str:
+    """The outcome of one check as people read it."""
+    if check.verdict is Verdict.PASS and check.evaluated_rows == 0:
+        return "not applicable"
+    if check.verdict is Verdict.FAIL and check.severity == "warning":
+        return "FAIL (warning)"
+    return check.verdict.value
+
+
+def body(report: CheckReport, *, samples: int, look: Look) -> list[str]:
+    """The checks as aligned lines, then what could not be judged, then each failing check in detail."""
+    lines = [*_overview(report, look), ""]
+    if report.problems:
+        lines += [
+            "Could not be judged:",
+            *(f"  {safe(problem)}" for problem in report.problems),
+            "",
+        ]
+    failing = [check for check in report.checks if check.verdict is not Verdict.PASS]
+    for check in sorted(failing, key=_urgency):
+        lines += [*_detail(check, samples=samples, look=look), ""]
+    return lines
+
+
+def _urgency(check: CheckResult) -> tuple[bool, bool, float]:
+    """Sorts what blocks before what warns, what could not be judged first, then the lowest rate."""
+    return (
+        check.severity == "warning",
+        check.verdict is Verdict.FAIL,
+        check.pass_rate or 0.0,
+    )
+
+
+def _overview(report: CheckReport, look: Look) -> Iterator[str]:
+    table = columns([_row(check) for check in report.checks], _CHECK_ALIGNS, indent=4)
+    longest = max((wide(line) for line in table), default=0)
+    for check, line in zip(report.checks, table, strict=True):
+        mark, ascii_mark, role = _MARKS[word_of(check)]
+        painted = look.paint(mark if look.unicode else ascii_mark, role)
+        worst = (
+            look.fit(safe(check.worst_rule.id), look.width - longest - 2)
+            if check.worst_rule
+            else ""
+        )
+        yield f"  {painted} {line[4:]}" + (
+            " " * (longest - wide(line)) + "  " + worst if worst else ""
+        )
+
+
+def _row(check: CheckResult) -> tuple[str, ...]:
+    counts = (
+        f"{check.failed_rows:,}/{check.evaluated_rows:,}"
+        if check.evaluated_rows
+        else ""
+    )
+    return (
+        safe(check.id),
+        word_of(check),
+        percent(check.evaluated_rows - check.failed_rows, check.evaluated_rows),
+        counts,
+    )
+
+
+def _detail(check: CheckResult, *, samples: int, look: Look) -> Iterator[str]:
+    mark, ascii_mark, role = _MARKS[word_of(check)]
+    head = f"{mark if look.unicode else ascii_mark} {safe(check.id)}: "
+    yield look.paint(head, role) + (safe(check.error) if check.error else _why(check))
+    rules = sorted(
+        (r for r in check.rules if r.failed_rows),
+        key=lambda r: r.failed_rows,
+        reverse=True,
+    )
+    rows = [
+        (
+            safe(r.id),
+            f"{r.failed_rows:,}/{r.evaluated_rows:,} failing",
+            percent(r.evaluated_rows - r.failed_rows, r.evaluated_rows) + " good",
+        )
+        for r in rules
+    ]
+    yield from columns(rows, ("<", ">", ">"), indent=4)
+    shown = check.samples[:samples]
+    places = [(f"line {s.line:,}", safe(s.rule)) for s in shown]
+    for sample, line in zip(shown, columns(places, ("<", "<"), indent=4), strict=True):
+        yield from _sample(line, safe(sample.reason), look)
+    if shown and check.failed_rows > len(shown):
+        yield f"    {look.more} and {check.failed_rows - len(shown):,} more"
+
+
+def _sample(line: str, reason: str, look: Look) -> Iterator[str]:
+    """The reason beside its line when it fits, below it when not."""
+    if wide(line) + 2 + wide(reason) <= look.width:
+        yield f"{line}  {reason}"
+    else:
+        yield line
+        yield f"      {look.fit(reason, look.width - 6)}"
+
+
+def _why(check: CheckResult) -> str:
+    good = check.evaluated_rows - check.failed_rows
+    rate = f"{percent(good, check.evaluated_rows)} of {check.evaluated_rows:,} lines are good"
+    if good >= Fraction(str(check.threshold)) * check.evaluated_rows:
+        return f"{rate}, but one rule fails too often"
+    return f"{rate}, {share(check.threshold)} are needed"
+
+
+def _figures(summary: DaySummary, look: Look) -> Iterator[str]:
+    if summary.loaded:
+        figures = (
+            f"{summary.unique_users:,} users",
+            f"{summary.sessions:,} sessions",
+            f"{summary.purchases:,} purchases",
+            f"{_won(summary.revenue)} won",
+        )
+        yield "  published: " + look.dot.join(figures)
+    if summary.timings:
+        yield "  steps: " + look.dot.join(
+            f"{safe(name)} {seconds(took)}" for name, took in summary.timings.items()
+        )
+
+
+def _won(amount: str) -> str:
+    whole, _, fraction = amount.partition(".")
+    return f"{int(whole):,}" + (f".{fraction}" if fraction.strip("0") else "")
+
+
+def _page(page: Path | None) -> list[str]:
+    return [f"  page: {safe(str(page))}"] if page is not None else []
+
+
+def _argument(file: str) -> str:
+    """The file as it can be typed again; a placeholder when its name holds what a terminal must not see."""
+    return "FILE" if safe(file) != file else shlex.quote(file)
