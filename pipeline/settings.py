@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     rule_floor: float = Field(0.90, ge=0, le=1, description="A single rule below this pass rate fails its check.")
     rule_floor_lines: int = Field(5, ge=1, description="…from this many failing lines on.")
     sample_lines: int = Field(20, ge=0, le=100, description="Failing lines shown per check.")
+    expectations: Path | None = Field(
+        None, description="A Great Expectations suite (JSON) of your own; its expectations count by their severity."
+    )
     workers: int = Field(2, ge=1, le=64, description="Processes that parse a delivery.")
     users: int = Field(2000, ge=1, le=900_000, description="Simulated customers.")
     seed: int = Field(7, ge=0, description="Seed of the simulator.")

@@ -1,0 +1,186 @@
+"""The seven checks as Great Expectations expectations.
+
+Each reads its share of the one metric, decides by exact counts, and carries its details for the
+renderers, the verdict, Slack and the terminal. Import this module before loading a suite from JSON:
+Great Expectations silently drops expectations whose class it has not seen.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, ClassVar
+
+from great_expectations.execution_engine import ExecutionEngine
+from great_expectations.expectations.expectation import BatchExpectation
+from great_expectations.expectations.metadata_types import FailureSeverity
+
+from expectations_custom import rules
+from expectations_custom.metric import METRIC
+from expectations_custom.outcomes import Counts, Outcomes
+from expectations_custom.renderers import CheckRenderers
+from pipeline import contract
+
+
+def reaches(counts: Counts, share: float) -> bool:
+    """Whether the share of good lines is at least `share`, by exact counts; true when nothing was looked at."""
+    good = counts.evaluated_rows - counts.failed_rows
+    return good >= Fraction(str(share)) * counts.evaluated_rows
+
+
+class CheckExpectation(CheckRenderers, BatchExpectation):
+    """What the seven have in common.
+
+    Args:
+        mostly: lowest share of good lines, among those the check looks at, that passes.
+        rule_floor: a single rule below this share fails the check …
+        rule_floor_lines: … from this many failing lines on.
+        contract: path of the event schema; the shipped one when None.
+        failing_rows: Parquet file to write with every failing line of all checks; none when None.
+        sample_lines: at most so many failing lines in the result.
+    """
+
+    check: ClassVar[rules.Check]
+    title: ClassVar[str]
+    says: ClassVar[str]
+
+    mostly: float = 0.99
+    rule_floor: float = 0.90
+    rule_floor_lines: int = 5
+    contract: str | None = None
+    failing_rows: str | None = None
+    sample_lines: int = 20
+
+    metric_dependencies: ClassVar[tuple[str, ...]] = (METRIC,)
+    success_keys: ClassVar[tuple[str, ...]] = (
+        "mostly",
+        "rule_floor",
+        "rule_floor_lines",
+        "contract",
+        "failing_rows",
+        "sample_lines",
+    )
+    args_keys: ClassVar[tuple[str, ...]] = ("mostly",)
+
+    @classmethod
+    def is_abstract(cls) -> bool:
+        """Only the seven are registered, not this base."""
+        return not hasattr(cls, "check")
+
+    def _validate(
+        self,
+        metrics: dict[str, Any],
+        runtime_configuration: dict[str, Any] | None = None,  # noqa: ARG002  # Great Expectations' signature
+        execution_engine: ExecutionEngine | None = None,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        outcomes: Outcomes = metrics[METRIC]
+        counts = outcomes.checks[self.check.id]
+        table = rules.table(contract.load(Path(self.contract) if self.contract else None)).of(self.check.id)
+        by_rule = [(rule, outcomes.rules[self.check.id, rule.id]) for rule in table]
+        rate = 1 - counts.failed_rows / counts.evaluated_rows if counts.evaluated_rows else None
+        floors_hold = all(
+            reaches(found, self.rule_floor) for _, found in by_rule if found.failed_rows >= self.rule_floor_lines
+        )
+        return {
+            "success": reaches(counts, self.mostly) and floors_hold,
+            "result": {
+                "observed_value": "not applicable" if rate is None else percent(counts),
+                "element_count": counts.evaluated_rows,
+                "unexpected_count": counts.failed_rows,
+                "unexpected_percent": 0.0 if rate is None else 100 * (1 - rate),
+                "details": {
+                    "check": self.check.id,
+                    "type": self.check.type,
+                    "severity": FailureSeverity(self.severity).value,
+                    "lines": outcomes.lines,
+                    "failing_lines": outcomes.failing_lines,
+                    "evaluated_rows": counts.evaluated_rows,
+                    "failed_rows": counts.failed_rows,
+                    "pass_rate": rate,
+                    "threshold": self.mostly,
+                    "rules": [_rule_details(rule, found) for rule, found in by_rule],
+                    "samples": outcomes.samples[self.check.id],
+                },
+            },
+        }
+
+
+def percent(counts: Counts) -> str:
+    """The pass rate as text, rounded down so that it never shows a threshold that was missed."""
+    hundredths = 10_000 * (counts.evaluated_rows - counts.failed_rows) // counts.evaluated_rows
+    return f"{hundredths // 100}.{hundredths % 100:02d} %"
+
+
+def _rule_details(rule: rules.Rule, found: Counts) -> dict[str, Any]:
+    return {
+        "id": rule.id,
+        "field": rule.field,
+        "says": rule.says,
+        "source": rule.source,
+        "evaluated_rows": found.evaluated_rows,
+        "failed_rows": found.failed_rows,
+    }
+
+
+_REQUIRED, _UNIQUE, _VALUES, _FUNNEL, _TIMES, _ORDERS, _PLATFORM = rules.CHECKS
+
+
+class ExpectRequiredFields(CheckExpectation):
+    """Expect every line to be a JSON object with the required fields of its event type present and not empty."""
+
+    check = _REQUIRED
+    title, says = check.title, check.says
+
+
+class ExpectUniqueEventId(CheckExpectation):
+    """Expect no event id and no order id to have occurred on an earlier line."""
+
+    check = _UNIQUE
+    title, says = check.title, check.says
+
+
+class ExpectValueRanges(CheckExpectation):
+    """Expect every present value to have the type, list, pattern, length and range of the contract."""
+
+    check = _VALUES
+    title, says = check.title, check.says
+
+
+class ExpectFunnelOrder(CheckExpectation):
+    """Expect each funnel step to follow the step it needs, inside its session, by (timestamp, line)."""
+
+    check = _FUNNEL
+    title, says = check.title, check.says
+
+
+class ExpectTimestampValidity(CheckExpectation):
+    """Expect every timestamp to be a real instant on the business day (Asia/Seoul) being checked."""
+
+    check = _TIMES
+    title, says = check.title, check.says
+
+
+class ExpectOrderTotal(CheckExpectation):
+    """Expect every order's total to equal its items minus discount plus shipping, within the tolerance."""
+
+    check = _ORDERS
+    title, says = check.title, check.says
+
+
+class ExpectPlatformDevice(CheckExpectation):
+    """Expect device and system to go with the platform, and the platform to stay what its session began with."""
+
+    check = _PLATFORM
+    title, says = check.title, check.says
+
+
+#: The seven, in the order people see them.
+ALL: tuple[type[CheckExpectation], ...] = (
+    ExpectRequiredFields,
+    ExpectUniqueEventId,
+    ExpectValueRanges,
+    ExpectFunnelOrder,
+    ExpectTimestampValidity,
+    ExpectOrderTotal,
+    ExpectPlatformDevice,
+)

@@ -1,0 +1,90 @@
+"""The suite, built from code and settings: two guards and the seven checks.
+
+Great Expectations does not save default field values, so every field is set explicitly here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from great_expectations.core.expectation_suite import ExpectationSuite
+from great_expectations.expectations.core import ExpectTableColumnsToMatchSet, ExpectTableRowCountToBeBetween
+from great_expectations.expectations.expectation import Expectation
+from great_expectations.expectations.metadata_types import FailureSeverity
+
+from expectations_custom import ALL, rules
+from pipeline.contract import Contract
+from pipeline.errors import SettingsError
+from pipeline.settings import Settings
+
+NAME: Final = "daygate"
+
+
+def build(settings: Settings, contract: Contract, *, failing_rows: Path | None = None) -> ExpectationSuite:
+    """The suite for one checkpoint run.
+
+    Args:
+        failing_rows: where the metric writes every failing line; nowhere when None.
+
+    Raises:
+        SettingsError: `settings.expectations` cannot be loaded whole.
+    """
+    own = [_check(check, settings, failing_rows) for check in ALL]
+    suite = ExpectationSuite(name=NAME, expectations=[*_guards(contract), *own, *_added(settings.expectations)])
+    expected = 2 + len(ALL) + _count(settings.expectations)
+    if len(suite.expectations) != expected:
+        raise SettingsError(f"The suite has {len(suite.expectations)} expectations instead of {expected}.")
+    return suite
+
+
+def _guards(contract: Contract) -> list[Expectation]:
+    """An empty batch or a missing column must never pass."""
+    return [
+        ExpectTableRowCountToBeBetween(
+            min_value=1, max_value=None, meta={"guard": "at least one line"}
+        ),
+        ExpectTableColumnsToMatchSet(
+            column_set=list(rules.columns(contract)),
+            exact_match=False,
+            meta={"guard": "the declared columns"},
+        ),
+    ]
+
+
+def _check(expectation: type[Any], settings: Settings, failing_rows: Path | None) -> Expectation:
+    check: rules.Check = expectation.check
+    built: Expectation = expectation(
+        mostly=settings.threshold(check.id),
+        rule_floor=settings.rule_floor,
+        rule_floor_lines=settings.rule_floor_lines,
+        contract=str(settings.contract) if settings.contract else None,
+        failing_rows=str(failing_rows) if failing_rows else None,
+        sample_lines=settings.sample_lines,
+        severity=FailureSeverity(settings.severity(check.id)),
+        description=f"{check.title}. {check.says}",
+        meta={"check": check.id, "type": check.type},
+    )
+    return built
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        document["expectations"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"{path}: is not a Great Expectations suite ({type(error).__name__}).") from error
+    return document  # type: ignore[no-any-return]
+
+
+def _count(path: Path | None) -> int:
+    return len(_document(path)["expectations"]) if path else 0
+
+
+def _added(path: Path | None) -> list[Expectation]:
+    """A user's own expectations. Great Expectations drops unknown ones silently; `build` counts them."""
+    if path is None:
+        return []
+    loaded = ExpectationSuite(name="added", expectations=_document(path)["expectations"])
+    return list(loaded.expectations)
