@@ -1,0 +1,328 @@
+"""How a check looks in Data Docs: what it demands, what was found, rules worst first, sample lines.
+
+The mixin overrides Great Expectations' own renderer methods by name, so that its page and suite
+renderers pick these up for every class that inherits it. It reads the configuration and
+`result.result["details"]` only.
+
+Every value is a parameter of a string template, never part of one and never a bare table cell:
+Great Expectations' stock view escapes nothing else. Texts of exceptions can hold values from
+events, so only the type of an exception is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar, Final
+
+from great_expectations.core import ExpectationValidationResult
+from great_expectations.expectations.expectation_configuration import (
+    ExpectationConfiguration,
+)
+from great_expectations.render.components import (
+    CollapseContent,
+    LegacyDiagnosticRendererType,
+    LegacyRendererType,
+    RenderedComponentContent,
+    RenderedHeaderContent,
+    RenderedStringTemplateContent,
+    RenderedTableContent,
+)
+from great_expectations.render.renderer.renderer import renderer
+
+#: Longest text from an event that is shown.
+_SHOWN: Final = 360
+#: First unindented `Name:` or `Name` line of a traceback: the type that was raised first. What an
+#: exception says follows its type, so no text of an event can come before it.
+_TYPE_LINE: Final = re.compile(r"^([A-Za-z_][A-Za-z0-9_.]{0,80})(?::|$)", re.MULTILINE)
+
+#: States of a check: CSS class and word, in the words the terminal uses too.
+PASSED: Final = ("dg-pass", "PASS")
+FAILED: Final = ("dg-fail", "FAIL")
+WARNED: Final = ("dg-warn", "WARNING")
+NOT_APPLICABLE: Final = ("dg-none", "NOT APPLICABLE")
+NOT_JUDGED: Final = ("dg-error", "NOT JUDGED")
+
+
+def raised_type(exception_info: Mapping[str, Any] | None) -> str | None:
+    """Name of the exception type in a result's `exception_info` (flat or by metric); None when nothing was raised."""
+    info = exception_info or {}
+    flat = [info] if "raised_exception" in info else [v for v in info.values() if isinstance(v, Mapping)]
+    raised = next((i for i in flat if i.get("raised_exception")), None)
+    if raised is None:
+        return None
+    found = _TYPE_LINE.search(str(raised.get("exception_traceback") or ""))
+    return found[1].rsplit(".", 1)[-1] if found else "an error without a traceback"
+
+
+def text(
+    value: object, *classes: str, tag: str | None = None, name: str | None = None
+) -> RenderedStringTemplateContent:
+    """A value as an escaped parameter; `classes` and `name` (an anchor) are ours, never data."""
+    template: dict[str, Any] = {
+        "template": "$value",
+        "params": {"value": _short(value)},
+    }
+    styling: dict[str, Any] = {}
+    if classes:
+        styling["classes"] = list(classes)
+    if name is not None:
+        styling["attributes"] = {"id": name}
+    if styling:
+        template["styling"] = styling
+    if tag is not None:
+        template["tag"] = tag
+    return RenderedStringTemplateContent(
+        content_block_type="string_template",
+        string_template=template,
+        styling={"classes": list(classes)},
+    )
+
+
+def number(value: int) -> RenderedStringTemplateContent:
+    """A count with thousands separators, aligned to the right."""
+    return text(f"{value:,}", "dg-number")
+
+
+def state(result: ExpectationValidationResult) -> tuple[str, str]:
+    """CSS class and word of what one check found."""
+    details = _details(result)
+    if details is None:
+        return NOT_JUDGED
+    if not result.success:
+        return WARNED if details["severity"] == "warning" else FAILED
+    return NOT_APPLICABLE if details["evaluated_rows"] == 0 else PASSED
+
+
+class CheckRenderers:
+    """Mixin for the seven check expectations; put it before the expectation's base class."""
+
+    title: ClassVar[str]
+    says: ClassVar[str]
+
+    @classmethod
+    @renderer(renderer_type=LegacyRendererType.PRESCRIPTIVE)
+    def _prescriptive_renderer(
+        cls,
+        configuration: ExpectationConfiguration | None = None,
+        result: ExpectationValidationResult | None = None,
+        runtime_configuration: dict[str, Any] | None = None,
+    ) -> list[RenderedStringTemplateContent]:
+        """What the check demands; also the line of the suite page."""
+        configuration = configuration or (result.expectation_config if result is not None else None)
+        kwargs = configuration.kwargs if configuration is not None else {}
+        says = text(cls.says, "dg-says")
+        if "mostly" not in kwargs:
+            return [says]
+        demand = RenderedStringTemplateContent(
+            content_block_type="string_template",
+            styling={"classes": ["dg-demand"]},
+            string_template={
+                "template": "Passes when at least $threshold of the lines it looks at are good" + _floor(kwargs),
+                "params": {
+                    "threshold": _share(kwargs["mostly"]),
+                    "floor": _share(kwargs.get("rule_floor") or 0),
+                    "floor_lines": kwargs.get("rule_floor_lines"),
+                },
+                "styling": {"params": {"threshold": {"tag": "strong"}}},
+            },
+        )
+        return [says, demand]
+
+    @classmethod
+    @renderer(renderer_type=LegacyDiagnosticRendererType.STATUS_ICON)
+    def _diagnostic_status_icon_renderer(
+        cls,
+        configuration: ExpectationConfiguration | None = None,
+        result: ExpectationValidationResult | None = None,
+        runtime_configuration: dict[str, Any] | None = None,
+    ) -> RenderedHeaderContent:
+        """Title of the check, an anchor to link to, and its state as a word."""
+        css, word = state(result) if result is not None else NOT_JUDGED
+        meta = (result.expectation_config.meta or {}) if result is not None and result.expectation_config else {}
+        details = _details(result) if result is not None else None
+        check = details["check"] if details is not None else meta.get("check")
+        anchor = None if check is None else f"check-{check}"
+        return RenderedHeaderContent(
+            header=text(cls.title, tag="strong", name=anchor),
+            subheader=text(word, "dg-state", css),
+        )
+
+    @classmethod
+    @renderer(renderer_type=LegacyDiagnosticRendererType.OBSERVED_VALUE)
+    def _diagnostic_observed_value_renderer(
+        cls,
+        configuration: ExpectationConfiguration | None = None,
+        result: ExpectationValidationResult | None = None,
+        runtime_configuration: dict[str, Any] | None = None,
+    ) -> RenderedStringTemplateContent:
+        """Share of good lines."""
+        details = _details(result) if result is not None else None
+        if result is None or details is None:
+            return text("could not be judged")
+        return text(result.result.get("observed_value", "--"))
+
+    @classmethod
+    @renderer(renderer_type=LegacyDiagnosticRendererType.UNEXPECTED_STATEMENT)
+    def _diagnostic_unexpected_statement_renderer(
+        cls,
+        configuration: ExpectationConfiguration | None = None,
+        result: ExpectationValidationResult | None = None,
+        runtime_configuration: dict[str, Any] | None = None,
+    ) -> list[RenderedStringTemplateContent]:
+        """How many lines fail, why a high share still fails, or that it could not be judged."""
+        if result is None:
+            return []
+        details = _details(result)
+        if details is None:
+            raised = raised_type(result.exception_info) or "no details in the result"
+            return [
+                text(
+                    f"This check could not be judged ({raised}). The gate stays closed.",
+                    "dg-finding",
+                )
+            ]
+        evaluated, failed = details["evaluated_rows"], details["failed_rows"]
+        if evaluated == 0:
+            return [
+                text(
+                    "No line of this delivery is of the kind this check looks at.",
+                    "dg-finding",
+                )
+            ]
+        if failed == 0:
+            return [text(f"All {evaluated:,} lines it looks at are good.", "dg-finding")]
+        found = [
+            text(
+                f"{failed:,} of {evaluated:,} lines fail ({_failing(failed, evaluated)}).",
+                "dg-finding",
+            )
+        ]
+        if not result.success and evaluated - failed >= Decimal(repr(float(details["threshold"]))) * evaluated:
+            worst = max(details["rules"], key=_failing_share, default=None)
+            if worst is not None:
+                found.append(text(_one_rule(worst), "dg-finding"))
+        return found
+
+    @classmethod
+    @renderer(renderer_type=LegacyDiagnosticRendererType.UNEXPECTED_TABLE)
+    def _diagnostic_unexpected_table_renderer(
+        cls,
+        configuration: ExpectationConfiguration | None = None,
+        result: ExpectationValidationResult | None = None,
+        runtime_configuration: dict[str, Any] | None = None,
+    ) -> list[RenderedComponentContent]:
+        """Broken rules worst first, sample lines, and the rules that hold folded away."""
+        details = _details(result) if result is not None else None
+        if details is None:
+            return []
+        rules = sorted(details["rules"], key=lambda rule: (-rule["failed_rows"], rule["id"]))
+        broken = [rule for rule in rules if rule["failed_rows"]]
+        holding = [rule for rule in rules if not rule["failed_rows"]]
+        blocks: list[RenderedComponentContent] = []
+        if broken:
+            blocks.append(_rule_table(broken, header="Broken rules, worst first"))
+        if details["samples"]:
+            blocks.append(_sample_table(details["samples"], details["failed_rows"]))
+        if holding:
+            plural = "rule holds" if len(holding) == 1 else "rules hold"
+            blocks.append(
+                CollapseContent(
+                    collapse=[_rule_table(holding, header=None)],
+                    collapse_toggle_link=text(f"{len(holding)} {plural}"),
+                )
+            )
+        return blocks
+
+
+def _details(result: ExpectationValidationResult) -> dict[str, Any] | None:
+    """The check's own figures; None when it could not be judged."""
+    if raised_type(result.exception_info) is not None:
+        return None
+    details = (result.result or {}).get("details")
+    return details if isinstance(details, dict) and "check" in details else None
+
+
+def _rule_table(rules: Sequence[Mapping[str, Any]], *, header: str | None) -> RenderedTableContent:
+    return RenderedTableContent(
+        content_block_type="table",
+        header=None if header is None else text(header),
+        header_row=[
+            text("Rule"),
+            text("Field"),
+            text("Failing", "dg-number"),
+            text("Looked at", "dg-number"),
+            text("Share", "dg-number"),
+            text("Written in"),
+        ],
+        table=[
+            [
+                text(rule["says"]),
+                text(rule["field"] or "", tag="code"),
+                number(rule["failed_rows"]),
+                number(rule["evaluated_rows"]),
+                text(_failing(rule["failed_rows"], rule["evaluated_rows"]), "dg-number"),
+                text(rule["source"], tag="code"),
+            ]
+            for rule in rules
+        ],
+        styling={"classes": ["dg-rules"]},
+    )
+
+
+def _sample_table(samples: Sequence[Mapping[str, Any]], failed: int) -> RenderedTableContent:
+    return RenderedTableContent(
+        content_block_type="table",
+        header=text(f"Failing lines, {len(samples):,} of {failed:,}" if len(samples) < failed else "Failing lines"),
+        header_row=[
+            text("Line", "dg-number"),
+            text("Event id"),
+            text("Field"),
+            text("Reason"),
+        ],
+        table=[
+            [
+                number(sample["line"]),
+                text("(none)", "dg-faint") if sample["event_id"] is None else text(sample["event_id"], tag="code"),
+                text(sample["field"] or "", tag="code"),
+                text(sample["reason"]),
+            ]
+            for sample in samples
+        ],
+        styling={"classes": ["dg-samples"]},
+    )
+
+
+def _short(value: object) -> str:
+    shown = str(value)
+    return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
+
+
+def _share(value: float) -> str:
+    """0.99 -> `99 %`, as it was typed."""
+    return f"{(Decimal(repr(float(value))) * 100).normalize():f} %"
+
+
+def _floor(kwargs: Mapping[str, Any]) -> str:
+    """Second half of the demand, as a template."""
+    if kwargs.get("rule_floor") is None or kwargs.get("rule_floor_lines") is None:
+        return "."
+    return ", and no single rule with $floor_lines or more failing lines falls below $floor."
+
+
+def _failing(failed: int, evaluated: int) -> str:
+    """Failing share, rounded up so that a failing line never shows as none."""
+    if evaluated == 0:
+        return "–"
+    hundredths = -(-failed * 10_000 // evaluated)
+    return f"{hundredths // 100}.{hundredths % 100:02d} %"
+
+
+def _failing_share(rule: Mapping[str, Any]) -> float:
+    return float(rule["failed_rows"] / rule["evaluated_rows"]) if rule["evaluated_rows"] else 0.0
+
+
+def _one_rule(rule: Mapping[str, Any]) -> str:
+    share = _failing(rule["failed_rows"], rule["evaluated_rows"])
+    return f"The share of good lines is high enough, but one rule alone fails for {share} of its lines: {rule['says']}"

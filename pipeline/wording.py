@@ -1,0 +1,45 @@
+"""How figures and hostile text are put into words, alike on pages, in alerts and in logs."""
+
+from __future__ import annotations
+
+import unicodedata
+from decimal import Decimal
+from typing import Final
+
+#: Categories that move the cursor, reorder text, hide in it or have no shape: controls, format
+#: characters (bidi, zero width), surrogates, private use, unassigned, line and paragraph separators.
+_UNSHOWABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def visible(text: str, *, limit: int = 200) -> str:
+    r"""Hostile text as inert text on one line: what would act, hide or reorder becomes `\x1b`, `\u202e`, ….
+
+    Args:
+        limit: characters of `text` that are kept; what is longer ends in an ellipsis.
+    """
+    cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    return "".join(_escaped(c) if unicodedata.category(c) in _UNSHOWABLE else c for c in cut)
+
+
+def _escaped(character: str) -> str:
+    point = ord(character)
+    if point < 0x100:
+        return f"\\x{point:02x}"
+    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
+
+
+def percent(good: int, of: int) -> str:
+    """Share as a percentage with two decimals, rounded down so that it never reaches what it missed.
+
+    `98.99 %` for 0.98999…; `100.00 %` only when nothing is missing; empty when `of` is 0.
+    """
+    if of == 0:
+        return ""
+    hundredths = good * 10_000 // of
+    return f"{hundredths // 100}.{hundredths % 100:02d} %"
+
+
+def share(value: float) -> str:
+    """A share from the settings as a percentage, exactly as it was typed: 0.99 -> `99 %`."""
+    number = (Decimal(repr(float(value))) * 100).normalize()
+    return f"{number:f} %"
