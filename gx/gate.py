@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,8 @@ import polars as pl
 from great_expectations.checkpoint import Checkpoint
 from great_expectations.checkpoint.actions import ValidationAction
 from great_expectations.checkpoint.checkpoint import CheckpointResult
+from great_expectations.core.batch_definition import BatchDefinition
+from great_expectations.core.expectation_suite import ExpectationSuite
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 from great_expectations.core.run_identifier import RunIdentifier
 from great_expectations.core.validation_definition import ValidationDefinition
@@ -60,12 +61,8 @@ def check(
     """
     failing = folder / "failing.parquet"
     failing.unlink(missing_ok=True)
-    result, error = _run(
-        lambda context: suites.build(settings, contract, failing_rows=failing),
-        frame(staged, contract),
-        actions or [],
-        run_name,
-    )
+    suite = suites.build(settings, contract, failing_rows=failing)
+    result, error = _run(suite, frame(staged, contract), actions or [], run_name)
     answers = [] if result is None else _answers(result)
     checks = tuple(_check_result(kind.check, answers, settings, error) for kind in ALL)
     judged = [as_judged(found, lines=_lines(answers, found.id)) for found in checks if _once(answers, found.id)]
@@ -81,29 +78,33 @@ def frame(staged: Staged, contract: Contract) -> pd.DataFrame:
 
 
 def checkpoint(
-    context: AbstractDataContext, suite: Any, actions: list[ValidationAction], *, name: str = suites.NAME
+    context: AbstractDataContext, batch: BatchDefinition[Any], suite: ExpectationSuite, actions: list[ValidationAction]
 ) -> Checkpoint:
-    """Datasource, suite, validation definition and checkpoint, added to a context."""
-    batch = (
-        context.data_sources.add_pandas(DATASOURCE).add_dataframe_asset(ASSET).add_batch_definition_whole_dataframe(BATCH)
-    )
+    """Suite, validation definition and checkpoint over a batch definition, added to a context."""
     definition = context.validation_definitions.add(
-        ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
+        ValidationDefinition(name=suites.NAME, data=batch, suite=context.suites.add(suite))
     )
     return context.checkpoints.add(
-        Checkpoint(name=name, validation_definitions=[definition], actions=actions, result_format=RESULT_FORMAT)  # type: ignore[arg-type]
+        Checkpoint(
+            name=suites.NAME,
+            validation_definitions=[definition],
+            actions=actions,  # type: ignore[arg-type]  # the union of known actions does not know ours
+            result_format=RESULT_FORMAT,  # type: ignore[arg-type]  # Great Expectations takes a dict as well
+        )
     )
 
 
 def _run(
-    build: Callable[[AbstractDataContext], Any], data: pd.DataFrame, actions: list[ValidationAction], run_name: str
+    suite: ExpectationSuite, data: pd.DataFrame, actions: list[ValidationAction], run_name: str
 ) -> tuple[CheckpointResult | None, str | None]:
     """The checkpoint's result, or the type of what it raised: never the text, it may hold values."""
     context = great_expectations.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    suite = build(context)
+    batch = (
+        context.data_sources.add_pandas(DATASOURCE).add_dataframe_asset(ASSET).add_batch_definition_whole_dataframe(BATCH)
+    )
     try:
-        result = checkpoint(context, suite, actions).run(
+        result = checkpoint(context, batch, suite, actions).run(
             batch_parameters={"dataframe": data}, run_id=RunIdentifier(run_name=run_name)
         )
     except Exception as error:  # noqa: BLE001  # whatever Great Expectations raises: the day cannot be judged
