@@ -1,7 +1,7 @@
-"""What the command line writes with: escaping, figures, columns, and the two streams.
+"""What the command line writes with: what a terminal can show, columns, and the two streams.
 
-Nothing here knows a check or a day. Everything that came from a file, a file name or an event goes
-through `safe` before it reaches a terminal.
+Nothing here knows a check or a day. Everything that came from a file, a file name or an event has gone
+through `pipeline.wording.visible` before it is written.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Final, Literal, TextIO
 
-#: Categories that move the cursor, reorder text, hide in it or have no shape: controls, format
-#: characters (bidi, zero width), surrogates, private use, unassigned, line and paragraph separators.
-_UNSHOWABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+#: Widths in cells: below the first a terminal is taken for broken, above the second lines get too long to read.
+_NARROWEST, _USUAL, _WIDEST = 40, 80, 120
+#: Fewer cells of a cut text tell nothing.
+_FEWEST: Final = 8
+#: Seconds from which minutes read better.
+_MINUTES_FROM: Final = 100
 _COLOURS: Final = {"good": "32", "bad": "31", "warn": "33", "faint": "2", "strong": "1"}
 #: Exit status of a program whose reader went away, as shells report it (128 + SIGPIPE).
 READER_GONE: Final = 141
@@ -25,35 +27,9 @@ Align = Literal["<", ">"]
 Role = Literal["good", "bad", "warn", "faint", "strong", ""]
 
 
-def safe(text: str, *, limit: int = 200) -> str:
-    r"""Hostile text as inert text on one line: what a terminal could act on becomes `\x1b`, `\u202e`, ….
-
-    Args:
-        limit: longest result in characters; what is longer ends in `...`.
-    """
-    cut = text if len(text) <= limit else text[: limit - 3] + "..."
-    return "".join(
-        _escaped(c) if unicodedata.category(c) in _UNSHOWABLE else c for c in cut
-    )
-
-
-def _escaped(character: str) -> str:
-    point = ord(character)
-    if point < 0x100:
-        return f"\\x{point:02x}"
-    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
-
-
 def wide(text: str) -> int:
     """Terminal cells the text takes: two for East Asian wide characters, none for combining marks."""
-    return sum(
-        0
-        if unicodedata.combining(c)
-        else 2
-        if unicodedata.east_asian_width(c) in "WF"
-        else 1
-        for c in text
-    )
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def pad(text: str, cells: int, align: Align = "<") -> str:
@@ -62,26 +38,9 @@ def pad(text: str, cells: int, align: Align = "<") -> str:
     return text + space if align == "<" else space + text
 
 
-def percent(good: int, of: int) -> str:
-    """Share as a percentage with two decimals, rounded down so that it never reaches what it missed.
-
-    `98.99 %` for 0.98999…; `100.00 %` only when nothing is missing; empty when `of` is 0.
-    """
-    if of == 0:
-        return ""
-    hundredths = good * 10_000 // of
-    return f"{hundredths // 100}.{hundredths % 100:02d} %"
-
-
-def share(value: float) -> str:
-    """A share from the settings as a percentage, exactly as it was typed: 0.99 -> `99 %`."""
-    number = (Decimal(repr(value)) * 100).normalize()
-    return f"{number:f} %"
-
-
 def seconds(value: float) -> str:
     """`0.4 s`, `12.3 s`, `2 min 05 s`."""
-    if value < 100:
+    if value < _MINUTES_FROM:
         return f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest:02d} s"
@@ -94,7 +53,7 @@ class Look:
     colour: bool = False
     unicode: bool = True
     #: Cells in a line.
-    width: int = 80
+    width: int = _USUAL
 
     def paint(self, text: str, role: Role) -> str:
         """The text in a colour, when there is colour; never the only carrier of a meaning."""
@@ -114,7 +73,7 @@ class Look:
         """The text cut to at most that many cells; nothing when there is no room for a meaning."""
         if wide(text) <= cells:
             return text
-        if cells < 8:
+        if cells < _FEWEST:
             return ""
         kept = ""
         for character in text:
@@ -130,41 +89,24 @@ def look_of(stream: TextIO | None, environment: Mapping[str, str] = os.environ) 
         return Look()
     terminal = stream.isatty()
     encoding = (stream.encoding or "ascii").lower().replace("-", "")
-    colour = (
-        terminal
-        and not environment.get("NO_COLOR")
-        and environment.get("TERM") != "dumb"
-    )
-    return Look(
-        colour=colour,
-        unicode=encoding.startswith("utf"),
-        width=_columns(stream) if terminal else 80,
-    )
+    colour = terminal and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+    return Look(colour=colour, unicode=encoding.startswith("utf"), width=_columns(stream) if terminal else _USUAL)
 
 
 def _columns(stream: TextIO) -> int:
     try:
         columns = os.get_terminal_size(stream.fileno()).columns
     except OSError:
-        return 80
-    return min(columns, 120) if columns >= 40 else 80
+        return _USUAL
+    return min(columns, _WIDEST) if columns >= _NARROWEST else _USUAL
 
 
-def columns(
-    rows: Sequence[Sequence[str]], aligns: Sequence[Align], *, indent: int = 2
-) -> list[str]:
+def columns(rows: Sequence[Sequence[str]], aligns: Sequence[Align], *, indent: int = 2) -> list[str]:
     """Rows as lines whose cells stand under each other, two spaces apart; no spaces at a line's end."""
-    widths = [
-        max((wide(row[place]) for row in rows), default=0)
-        for place in range(len(aligns))
-    ]
+    widths = [max((wide(row[place]) for row in rows), default=0) for place in range(len(aligns))]
     lines = []
     for row in rows:
-        cells = (
-            pad(cell, width, align)
-            for cell, width, align in zip(row, widths, aligns, strict=True)
-            if width
-        )
+        cells = (pad(cell, width, align) for cell, width, align in zip(row, widths, aligns, strict=True) if width)
         lines.append((" " * indent + "  ".join(cells)).rstrip())
     return lines
 
@@ -179,6 +121,7 @@ def write(text: str, *, error: bool = False) -> None:
     if stream is None:
         return
     encoding = stream.encoding or "ascii"
+    text = text if encoding.lower().startswith("utf") else text.replace("…", "...")
     try:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()

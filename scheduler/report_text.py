@@ -13,31 +13,18 @@ from pathlib import Path
 from typing import Final
 
 from pipeline.records import CheckReport, CheckResult, DaySummary, Verdict
-from scheduler.output import (
-    Align,
-    Look,
-    Role,
-    columns,
-    percent,
-    safe,
-    seconds,
-    share,
-    wide,
-)
+from pipeline.wording import percent, share, visible
+from scheduler.output import Align, Look, Role, columns, seconds, wide
 
+#: Mark, mark in ASCII and colour that go with a word.
 _MARKS: Final[dict[str, tuple[str, str, Role]]] = {
-    # word: (mark, mark in ASCII, colour)
     "PASS": ("✓", "+", "good"),
     "FAIL": ("✗", "x", "bad"),
     "FAIL (warning)": ("!", "!", "warn"),
     "INCONCLUSIVE": ("!", "!", "warn"),
-    "not applicable": ("–", "-", "faint"),
+    "not applicable": ("\N{EN DASH}", "-", "faint"),
 }
-_ROLES: Final[dict[Verdict, Role]] = {
-    Verdict.PASS: "good",
-    Verdict.FAIL: "bad",
-    Verdict.INCONCLUSIVE: "warn",
-}
+_ROLES: Final[dict[Verdict, Role]] = {Verdict.PASS: "good", Verdict.FAIL: "bad", Verdict.INCONCLUSIVE: "warn"}
 _CHECK_ALIGNS: Final[tuple[Align, ...]] = ("<", "<", ">", ">")
 
 
@@ -55,19 +42,15 @@ def checked(
 ) -> str:
     """Everything `daygate check` says about one file; the last line is verdict, counts, seconds.
 
-    Args:
-        file: the name as it was given; hostile text.
-        failed_rows: where all failing lines were written.
-        samples: at most so many failing lines are shown per check.
+    `file` is the name as it was given (hostile text), `failed_rows` where all failing lines were
+    written, `samples` the most failing lines to show per check, `took` seconds.
     """
-    title = look.dot.join((safe(file), day.isoformat(), engine))
+    title = look.dot.join((visible(file), day.isoformat(), engine))
     lines = [look.paint(title, "strong"), "", *body(report, samples=samples, look=look)]
     if failed_rows is not None:
-        lines.append(f"  all failing lines: {safe(str(failed_rows))}")
+        lines.append(f"  all failing lines: {visible(str(failed_rows))}")
     elif report.failing_lines:
-        command = (
-            f"daygate check {_argument(file)} --date {day} --failed-rows failing.jsonl"
-        )
+        command = f"daygate check {_argument(file)} --date {day} --failed-rows failing.jsonl"
         lines.append(f"  all failing lines: {command}")
     lines += _page(page)
     if lines[-1]:
@@ -90,16 +73,12 @@ def ran(
     look: Look,
 ) -> str:
     """Everything `daygate run` says about one day; the last line is verdict, day, counts, seconds."""
-    title = look.dot.join(
-        (f"day {summary.day}", f"run {safe(summary.run_id)}", summary.engine)
-    )
+    title = look.dot.join((f"day {summary.day}", f"run {visible(summary.run_id)}", summary.engine))
     lines = [look.paint(title, "strong"), ""]
     if report is not None:
         lines += body(report, samples=samples, look=look)
     if unchanged:
-        lines.append(
-            "  Published before from the same delivery and contract; nothing was changed."
-        )
+        lines.append("  Published before from the same delivery and contract; nothing was changed.")
     lines += _figures(summary, look)
     lines += _page(page)
     if lines[-1]:
@@ -112,7 +91,7 @@ def last_line(summary: DaySummary, *, took: float, look: Look) -> str:
     word = summary.verdict.value if summary.verdict else summary.status.upper()
     role: Role = _ROLES[summary.verdict] if summary.verdict else "bad"
     return look.paint(word, role) + (
-        f" {summary.day}: {safe(summary.status)}, {summary.lines:,} lines, {summary.loaded:,} loaded, "
+        f" {summary.day}: {visible(summary.status)}, {summary.lines:,} lines, {summary.loaded:,} loaded, "
         f"{summary.quarantined:,} quarantined, {seconds(took)}"
     )
 
@@ -130,11 +109,7 @@ def body(report: CheckReport, *, samples: int, look: Look) -> list[str]:
     """The checks as aligned lines, then what could not be judged, then each failing check in detail."""
     lines = [*_overview(report, look), ""]
     if report.problems:
-        lines += [
-            "Could not be judged:",
-            *(f"  {safe(problem)}" for problem in report.problems),
-            "",
-        ]
+        lines += ["Could not be judged:", *(f"  {visible(problem)}" for problem in report.problems), ""]
     failing = [check for check in report.checks if check.verdict is not Verdict.PASS]
     for check in sorted(failing, key=_urgency):
         lines += [*_detail(check, samples=samples, look=look), ""]
@@ -143,11 +118,7 @@ def body(report: CheckReport, *, samples: int, look: Look) -> list[str]:
 
 def _urgency(check: CheckResult) -> tuple[bool, bool, float]:
     """Sorts what blocks before what warns, what could not be judged first, then the lowest rate."""
-    return (
-        check.severity == "warning",
-        check.verdict is Verdict.FAIL,
-        check.pass_rate or 0.0,
-    )
+    return (check.severity == "warning", check.verdict is Verdict.FAIL, check.pass_rate or 0.0)
 
 
 def _overview(report: CheckReport, look: Look) -> Iterator[str]:
@@ -156,24 +127,14 @@ def _overview(report: CheckReport, look: Look) -> Iterator[str]:
     for check, line in zip(report.checks, table, strict=True):
         mark, ascii_mark, role = _MARKS[word_of(check)]
         painted = look.paint(mark if look.unicode else ascii_mark, role)
-        worst = (
-            look.fit(safe(check.worst_rule.id), look.width - longest - 2)
-            if check.worst_rule
-            else ""
-        )
-        yield f"  {painted} {line[4:]}" + (
-            " " * (longest - wide(line)) + "  " + worst if worst else ""
-        )
+        worst = look.fit(visible(check.worst_rule.id), look.width - longest - 2) if check.worst_rule else ""
+        yield f"  {painted} {line[4:]}" + (" " * (longest - wide(line)) + "  " + worst if worst else "")
 
 
 def _row(check: CheckResult) -> tuple[str, ...]:
-    counts = (
-        f"{check.failed_rows:,}/{check.evaluated_rows:,}"
-        if check.evaluated_rows
-        else ""
-    )
+    counts = f"{check.failed_rows:,}/{check.evaluated_rows:,}" if check.evaluated_rows else ""
     return (
-        safe(check.id),
+        visible(check.id),
         word_of(check),
         percent(check.evaluated_rows - check.failed_rows, check.evaluated_rows),
         counts,
@@ -182,16 +143,12 @@ def _row(check: CheckResult) -> tuple[str, ...]:
 
 def _detail(check: CheckResult, *, samples: int, look: Look) -> Iterator[str]:
     mark, ascii_mark, role = _MARKS[word_of(check)]
-    head = f"{mark if look.unicode else ascii_mark} {safe(check.id)}: "
-    yield look.paint(head, role) + (safe(check.error) if check.error else _why(check))
-    rules = sorted(
-        (r for r in check.rules if r.failed_rows),
-        key=lambda r: r.failed_rows,
-        reverse=True,
-    )
+    head = f"{mark if look.unicode else ascii_mark} {visible(check.id)}: "
+    yield look.paint(head, role) + (visible(check.error) if check.error else _why(check))
+    rules = sorted((r for r in check.rules if r.failed_rows), key=lambda r: r.failed_rows, reverse=True)
     rows = [
         (
-            safe(r.id),
+            visible(r.id),
             f"{r.failed_rows:,}/{r.evaluated_rows:,} failing",
             percent(r.evaluated_rows - r.failed_rows, r.evaluated_rows) + " good",
         )
@@ -199,9 +156,9 @@ def _detail(check: CheckResult, *, samples: int, look: Look) -> Iterator[str]:
     ]
     yield from columns(rows, ("<", ">", ">"), indent=4)
     shown = check.samples[:samples]
-    places = [(f"line {s.line:,}", safe(s.rule)) for s in shown]
+    places = [(f"line {s.line:,}", visible(s.rule)) for s in shown]
     for sample, line in zip(shown, columns(places, ("<", "<"), indent=4), strict=True):
-        yield from _sample(line, safe(sample.reason), look)
+        yield from _sample(line, visible(sample.reason), look)
     if shown and check.failed_rows > len(shown):
         yield f"    {look.more} and {check.failed_rows - len(shown):,} more"
 
@@ -233,9 +190,7 @@ def _figures(summary: DaySummary, look: Look) -> Iterator[str]:
         )
         yield "  published: " + look.dot.join(figures)
     if summary.timings:
-        yield "  steps: " + look.dot.join(
-            f"{safe(name)} {seconds(took)}" for name, took in summary.timings.items()
-        )
+        yield "  steps: " + look.dot.join(f"{visible(name)} {seconds(took)}" for name, took in summary.timings.items())
 
 
 def _won(amount: str) -> str:
@@ -244,9 +199,9 @@ def _won(amount: str) -> str:
 
 
 def _page(page: Path | None) -> list[str]:
-    return [f"  page: {safe(str(page))}"] if page is not None else []
+    return [f"  page: {visible(str(page))}"] if page is not None else []
 
 
 def _argument(file: str) -> str:
     """The file as it can be typed again; a placeholder when its name holds what a terminal must not see."""
-    return "FILE" if safe(file) != file else shlex.quote(file)
+    return "FILE" if visible(file) != file else shlex.quote(file)

@@ -1,0 +1,79 @@
+"""What moves on a terminal while a command works, and where the log goes; both on stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.progress import Progress, Silent
+from pipeline.wording import visible
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+_LONGEST_RECORD: Final = 2000
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A progress that draws while stderr is a terminal and is silent otherwise; it leaves nothing behind."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield Silent()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    looks = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bars(*looks, console=Console(stderr=True), transient=True) as bars:
+        yield Drawn(bars)
+
+
+class Drawn(Silent):
+    """One bar for the step that runs."""
+
+    def __init__(self, bars: Bars) -> None:
+        super().__init__()
+        self._bars = bars
+        self._open: list[Any] = []
+
+    def began(self, name: str) -> None:
+        """Show the step without a length until `advance` tells one."""
+        self._open.append(self._bars.add_task(visible(name), total=None))
+
+    def advance(self, done: int, total: int) -> None:
+        """Move the bar of the innermost step; without a step there is nothing to move."""
+        if self._open:
+            self._bars.update(self._open[-1], completed=done, total=total or None)
+
+    def ended(self, name: str, seconds: float) -> None:  # noqa: ARG002  # the signature of Silent
+        """Take the bar away."""
+        self._bars.remove_task(self._open.pop())
+
+
+class OneLine(logging.Formatter):
+    """A record as one line without control characters; of an exception only the type, never its values."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """`LEVEL logger: message`, with the exception's type when there is one."""
+        text = f"{record.levelname} {record.name}: {record.getMessage()}"
+        if record.exc_info and record.exc_info[0]:
+            text += f" ({record.exc_info[0].__name__})"
+        return visible(text, limit=_LONGEST_RECORD)
+
+
+def configure_logging(level: str) -> None:
+    """Send records of that level and above to stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)

@@ -1,0 +1,113 @@
+"""Tables of days, of rules and of the doctor's findings: pure functions from records to text."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from pipeline.records import DaySummary, Severity
+from pipeline.wording import share, visible
+from scheduler.output import Align, Look, Role, columns
+
+if TYPE_CHECKING:
+    from expectations_custom.rules import Check, Rule
+    from scheduler.doctor import Finding
+
+_DAY_HEAD: Final = ("day", "outcome", "lines", "loaded", "quarantined", "attempt", "run")
+_DAY_ALIGNS: Final[tuple[Align, ...]] = ("<", "<", ">", ">", ">", ">", "<")
+_MISSING: Final = "missing"
+
+
+def status(history: Iterable[DaySummary], *, last: date, days: int, look: Look) -> str:
+    """The days up to `last`, newest first; days without a run stand together as missing.
+
+    `history` may be in any order; of a day's runs the newest attempt is shown. `days` is how many days
+    to look back, `last` included.
+    """
+    newest: dict[date, DaySummary] = {}
+    for summary in sorted(history, key=lambda s: s.attempt):
+        newest[summary.day] = summary
+    first = last - timedelta(days=days - 1)
+    wanted = [last - timedelta(days=n) for n in range(days)]
+    wanted = sorted((day for day in newest if day > last), reverse=True) + wanted
+    if not any(day in newest for day in wanted):
+        return f"No runs from {first} to {last}.\n  try: daygate run"
+    rows: list[tuple[str, ...]] = [_DAY_HEAD]
+    for known, group in groupby(wanted, key=newest.get):
+        rows.append(_day(known) if known else _missing(list(group)))
+    lines = columns(rows, _DAY_ALIGNS)
+    good = sum(newest[day].status == "published" for day in wanted if day in newest)
+    return "\n".join([look.paint(lines[0], "faint"), *lines[1:], "", f"{good} of {len(wanted)} days published"])
+
+
+def days(summaries: Sequence[DaySummary], look: Look) -> str:
+    """The given runs in their order, as a table."""
+    lines = columns([_DAY_HEAD, *map(_day, summaries)], _DAY_ALIGNS)
+    return "\n".join([look.paint(lines[0], "faint"), *lines[1:]])
+
+
+def _day(summary: DaySummary) -> tuple[str, ...]:
+    word = f"{summary.verdict} {summary.status}" if summary.verdict else summary.status
+    return (
+        summary.day.isoformat(),
+        visible(word),
+        f"{summary.lines:,}",
+        f"{summary.loaded:,}",
+        f"{summary.quarantined:,}",
+        str(summary.attempt),
+        visible(summary.run_id),
+    )
+
+
+def _missing(group: list[date]) -> tuple[str, ...]:
+    word = _MISSING if len(group) == 1 else f"{_MISSING}, {len(group)} days from {group[-1]}"
+    return (group[0].isoformat(), word, "", "", "", "", "")
+
+
+def rules(
+    table: Iterable[tuple[Check, Sequence[Rule]]],
+    *,
+    source: str,
+    thresholds: Mapping[str, float],
+    severities: Mapping[str, Severity],
+    floor: float,
+    floor_lines: int,
+    look: Look,
+) -> str:
+    """Every check with its threshold, and under it each rule with its place in the contract.
+
+    `source` is the contract's file name; thresholds and the floor are shares.
+    """
+    text = [
+        f"Contract {visible(source)}; the places below are JSON pointers into it.",
+        f"Every single rule also needs {share(floor)} once {floor_lines} lines fail it.",
+    ]
+    for check, members in table:
+        head = f"{visible(check.id)} ({check.type}, {severities[check.id]})"
+        text += ["", look.paint(head, "strong") + f": {share(thresholds[check.id])} of lines must be good."]
+        text += textwrap.wrap(check.says, look.width - 2, initial_indent="  ", subsequent_indent="  ")
+        for rule in members:
+            text.append(f"    {visible(rule.id)}")
+            says = f"{visible(rule.says)} [{visible(rule.source)}]"
+            text += textwrap.wrap(
+                says, look.width - 6, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False
+            )
+    return "\n".join(text)
+
+
+def findings(found: Sequence[Finding], look: Look) -> str:
+    """The doctor's findings as aligned lines, each with what to do when it is bad."""
+    words = [("ok" if f.ok else "PROBLEM", visible(f.name), visible(f.detail)) for f in found]
+    lines = []
+    for finding, line in zip(found, columns(words, ("<", "<", "<")), strict=True):
+        role: Role = "good" if finding.ok else "bad"
+        word = "ok" if finding.ok else "PROBLEM"
+        lines.append(line.replace(word, look.paint(word, role), 1))
+        if finding.hint and not finding.ok:
+            lines.append(f"    try: {visible(finding.hint)}")
+    bad = sum(not f.ok for f in found)
+    lines += ["", "Everything is in order." if not bad else f"{bad} of {len(found)} need attention."]
+    return "\n".join(lines)
