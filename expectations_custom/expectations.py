@@ -71,7 +71,7 @@ class CheckExpectation(CheckRenderers, BatchExpectation):
         self,
         metrics: dict[str, Any],
         runtime_configuration: dict[str, Any] | None = None,  # noqa: ARG002  # Great Expectations' signature
-        execution_engine: ExecutionEngine | None = None,  # noqa: ARG002
+        execution_engine: ExecutionEngine[Any] | None = None,  # noqa: ARG002
     ) -> dict[str, Any]:
         outcomes: Outcomes = metrics[METRIC]
         counts = outcomes.checks[self.check.id]

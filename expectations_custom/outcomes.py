@@ -78,7 +78,8 @@ def _judge(frame: pl.DataFrame, table: RuleTable) -> pl.DataFrame:
     for i, rule in enumerate(table.rules):
         applies = rule.applies.fill_null(False)
         flags += [applies.alias(f"a{i}"), (applies & rule.fails.fill_null(False)).alias(f"x{i}")]
-    return lazy.select("line_no", *flags).collect("polars").to_native()
+    judged: pl.DataFrame = lazy.select("line_no", *flags).collect("polars").to_native()
+    return judged
 
 
 def _count_columns(table: RuleTable) -> Iterator[pl.Expr]:

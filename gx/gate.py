@@ -19,6 +19,7 @@ from great_expectations.core.expectation_validation_result import ExpectationVal
 from great_expectations.core.run_identifier import RunIdentifier
 from great_expectations.core.validation_definition import ValidationDefinition
 from great_expectations.data_context import AbstractDataContext
+from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from expectations_custom import ALL, rules
 from gx import suite as suites
@@ -88,8 +89,8 @@ def checkpoint(
         Checkpoint(
             name=suites.NAME,
             validation_definitions=[definition],
-            actions=actions,  # type: ignore[arg-type]  # the union of known actions does not know ours
-            result_format=RESULT_FORMAT,  # type: ignore[arg-type]  # Great Expectations takes a dict as well
+            actions=actions,
+            result_format=RESULT_FORMAT,
         )
     )
 
@@ -99,17 +100,18 @@ def _run(
 ) -> tuple[CheckpointResult | None, str | None]:
     """The checkpoint's result, or the type of what it raised: never the text, it may hold values."""
     context = great_expectations.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     batch = (
-        context.data_sources.add_pandas(DATASOURCE).add_dataframe_asset(ASSET).add_batch_definition_whole_dataframe(BATCH)
+        context.data_sources.add_pandas(DATASOURCE)
+        .add_dataframe_asset(ASSET)
+        .add_batch_definition_whole_dataframe(BATCH)
     )
     try:
         result = checkpoint(context, batch, suite, actions).run(
             batch_parameters={"dataframe": data}, run_id=RunIdentifier(run_name=run_name)
         )
-    except Exception as error:  # noqa: BLE001  # whatever Great Expectations raises: the day cannot be judged
-        log.error("the checkpoint raised %s", type(error).__name__)
-        log.debug("traceback of the checkpoint", exc_info=True)
+    except Exception as error:  # whatever Great Expectations raises, the day cannot be judged
+        log.error("the checkpoint raised %s", type(error).__name__)  # noqa: TRY400  # a traceback may hold values
         return None, type(error).__name__
     return result, None
 
@@ -156,12 +158,13 @@ def _check_result(
     check: rules.Check, answers: list[ExpectationValidationResult], settings: Settings, error: str | None
 ) -> CheckResult:
     mine = _of(answers, check.id)
-    common = {"id": check.id, "type": check.type, "severity": settings.severity(check.id)}
     details = _details(mine[0]) if len(mine) == 1 else None
     raised = error or (_raised(mine[0]) if mine else None)
     if details is None or raised:
         return CheckResult(
-            **common,
+            id=check.id,
+            type=check.type,
+            severity=settings.severity(check.id),
             verdict=Verdict.INCONCLUSIVE,
             evaluated_rows=0,
             failed_rows=0,
@@ -170,7 +173,9 @@ def _check_result(
             error=f"could not be judged ({raised or 'no result'})",
         )
     return CheckResult(
-        **common,
+        id=check.id,
+        type=check.type,
+        severity=settings.severity(check.id),
         verdict=outcome(bool(mine[0].success)),
         evaluated_rows=details["evaluated_rows"],
         failed_rows=details["failed_rows"],

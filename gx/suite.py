@@ -42,9 +42,7 @@ def build(settings: Settings, contract: Contract, *, failing_rows: Path | None =
 def _guards(contract: Contract) -> list[Expectation]:
     """An empty batch or a missing column must never pass."""
     return [
-        ExpectTableRowCountToBeBetween(
-            min_value=1, max_value=None, meta={"guard": "at least one line"}
-        ),
+        ExpectTableRowCountToBeBetween(min_value=1, max_value=None, meta={"guard": "at least one line"}),
         ExpectTableColumnsToMatchSet(
             column_set=list(rules.columns(contract)),
             exact_match=False,

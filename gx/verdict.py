@@ -54,11 +54,8 @@ def _problems(judged: Sequence[Judged], *, expected: Sequence[str], staged_lines
     if not expected:
         problems.append("no check is expected")
     counted = Counter(answer.check for answer in judged if answer.check is not None)
-    for check in expected:
-        if counted[check] != 1:
-            problems.append(f"{check} came back {counted[check]} times instead of once")
-    for check in counted.keys() - set(expected):
-        problems.append(f"{check} came back but was not asked for")
+    problems += [f"{check} came back {counted[check]} times, not once" for check in expected if counted[check] != 1]
+    problems += [f"{check} came back but was not asked for" for check in sorted(counted.keys() - set(expected))]
     for answer in judged:
         if answer.success is None:
             problems.append(f"{answer.name} could not be judged")

@@ -171,9 +171,7 @@ class _Reader:
         self.document = document
 
     def refuse(self, pointer: str, why: str) -> ContractError:
-        return ContractError(
-            f"{self.source}#{pointer}: {why}", hint="Edit the schema, then: daygate rules"
-        )
+        return ContractError(f"{self.source}#{pointer}: {why}", hint="Edit the schema, then: daygate rules")
 
     def contract(self, sha256: str) -> Contract:
         document = self.document
@@ -199,7 +197,7 @@ class _Reader:
             required=required,
             required_by_type=self.branches(names, types),
             platform=self.platform(fields),
-            funnel=self.funnel(names, types),
+            funnel=self.funnel(types),
             order_total=self.order_total(names, types),
         )
 
@@ -283,7 +281,7 @@ class _Reader:
         return value
 
     def branches(self, names: list[str], types: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-        required = {event: () for event in types}
+        required: dict[str, tuple[str, ...]] = dict.fromkeys(types, ())
         for index, branch in enumerate(self.document.get("allOf", ())):
             pointer = f"/allOf/{index}"
             try:
@@ -330,7 +328,7 @@ class _Reader:
             allowed={p: {n: tuple(v) for n, v in rules.items()} for p, rules in value["allowed"].items()},
         )
 
-    def funnel(self, names: list[str], types: tuple[str, ...]) -> Funnel | None:
+    def funnel(self, types: tuple[str, ...]) -> Funnel | None:
         key = "x-funnel-sequence"
         value = self.extension(key, {"scope": str, "steps": list})
         if value is None:
@@ -346,7 +344,17 @@ class _Reader:
 
     def order_total(self, names: list[str], types: tuple[str, ...]) -> OrderTotal | None:
         key = "x-order-total"
-        texts = ("event", "order_id", "total", "details", "items", "item_quantity", "item_price", "discount", "shipping")
+        texts = (
+            "event",
+            "order_id",
+            "total",
+            "details",
+            "items",
+            "item_quantity",
+            "item_price",
+            "discount",
+            "shipping",
+        )
         value = self.extension(key, {**dict.fromkeys(texts, str), "tolerance": int})
         if value is None:
             return None

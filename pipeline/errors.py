@@ -78,3 +78,12 @@ class StepFailed(DaygateError):
 
 class TransientError(DaygateError):
     """The database or the network was away; the same call may succeed when repeated unchanged."""
+
+
+class DatabaseError(DaygateError):
+    """PostgreSQL refused for a reason that repeating cannot cure; names sqlstate and constraint, never a value."""
+
+    def __init__(self, message: str, *, sqlstate: str | None = None, constraint: str | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.sqlstate = sqlstate
+        self.constraint = constraint

@@ -45,9 +45,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="postgresql://… of a real server; the embedded PostgreSQL when not set."
     )
-    slack_webhook_url: SecretStr | None = Field(
-        None, description="Incoming webhook for alerts; the log when not set."
-    )
+    slack_webhook_url: SecretStr | None = Field(None, description="Incoming webhook for alerts; the log when not set.")
     source: Literal["simulate", "landing"] = Field(
         "simulate", description="Whether a day's file is generated or landed by a shop."
     )
@@ -123,8 +121,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments first, then the environment, then the file."""
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _config_file(os.environ)))
