@@ -1,0 +1,100 @@
+"""Plans a day and writes it to disk, atomically and in bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from pipeline.contract import Contract
+from pipeline.errors import SettingsError, StepFailed
+from pipeline.simulate import pieces, shop
+from pipeline.simulate.plan import Planner
+from pipeline.simulate.population import Population
+from pipeline.simulate.render import Renderer, data
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generated:
+    """A simulated delivery on disk."""
+
+    path: Path
+    day: date
+    lines: int
+    #: Size of the file in bytes.
+    size: int
+    sha256: str
+    #: Fault -> lines it was planted in.
+    planted: dict[str, int]
+
+
+def generate(
+    day: date,
+    *,
+    contract: Contract,
+    output: Path,
+    users: int,
+    seed: int,
+    events: int | None = None,
+    faults: Mapping[str, float],
+    on_progress: Callable[[int, int], None] | None,
+) -> Generated:
+    """See `pipeline.simulate.generate`."""
+    vocabulary = shop.read(contract)
+    if not 1 <= users < 10 ** vocabulary.model["user_digits"]:
+        raise SettingsError(f"users must be between 1 and {10 ** vocabulary.model['user_digits'] - 1}, got {users}.")
+    if seed < 0:
+        raise SettingsError(f"seed must not be negative, got {seed}.")
+    if events is not None and not 1 <= events < 1 << 26:
+        raise SettingsError(f"events must be between 1 and {(1 << 26) - 1}, got {events}.")
+    texts = pieces.make(vocabulary, contract)
+    population = Population(vocabulary, users, seed)
+    plan = Planner(vocabulary, contract, texts, population, day, seed).plan(events)
+    renderer = Renderer(plan, vocabulary, texts, population)
+
+    def chunks() -> Iterator[memoryview]:
+        for begin, lines in renderer.chunks():
+            yield data(lines)
+            if on_progress is not None:
+                on_progress(begin + len(lines), len(plan))
+
+    size, sha256 = _write_atomically(output, chunks())
+    return Generated(path=output, day=day, lines=len(plan), size=size, sha256=sha256, planted={})
+
+
+def _write_atomically(path: Path, chunks: Iterable[memoryview]) -> tuple[int, str]:
+    """Writes beside the target and renames, so that nobody ever sees half a file; (bytes, sha256)."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
+        ) as file:
+            try:
+                for chunk in chunks:
+                    file.write(chunk)
+                    digest.update(chunk)
+                    size += len(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+                os.chmod(file.name, 0o644)
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StepFailed(f"{path}: cannot be written ({error.strerror}).", step="generate") from error
+    return size, digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
