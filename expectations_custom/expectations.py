@@ -28,7 +28,7 @@ def reaches(counts: Counts, share: float) -> bool:
     return good >= Fraction(str(share)) * counts.evaluated_rows
 
 
-class CheckExpectation(CheckRenderers, BatchExpectation):
+class CheckExpectation(CheckRenderers, BatchExpectation):  # type: ignore[misc]  # decorated renderers
     """What the seven have in common.
 
     Args:

@@ -33,6 +33,7 @@ _TOP_KEYWORDS: Final = frozenset(
     | {"x-platform-device-rules", "x-funnel-sequence", "x-order-total"}
 )
 #: What means the same on every engine (Rust, Java, RE2, Python): no look-around, no \d, \w or \s.
+_NOT_PORTABLE: Final = re.compile(r"\(\?(?!:)|\[\[|&&|--|~~")
 _PORTABLE_PATTERN: Final = re.compile(r"\^(?:[\x20-\x7e](?<![\\^$])|\\[.\-/+*?()\[\]{}|\\])*\$")
 
 
@@ -218,7 +219,7 @@ class _Reader:
         if enum is not None and not (enum and all(isinstance(v, str) for v in enum)):
             raise self.refuse(f"{pointer}/enum", "must list at least one text.")
         pattern = declared.get("pattern")
-        if pattern is not None and not _PORTABLE_PATTERN.fullmatch(pattern):
+        if pattern is not None and (not _PORTABLE_PATTERN.fullmatch(pattern) or _NOT_PORTABLE.search(pattern)):
             raise self.refuse(
                 f"{pointer}/pattern",
                 "must be ASCII, start with ^ and end with $, without look-around and without \\d, \\w or \\s "
