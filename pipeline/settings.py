@@ -30,6 +30,14 @@ CHECK_IDS: Final = (
     "order_total",
     "platform_device",
 )
+#: Variables that stand for a flag of one command and are no settings.
+FLAG_VARIABLES: Final = frozenset(
+    PREFIX + name
+    for name in (
+        *("DATE", "START", "END", "DAYS", "FILE", "FORCE", "ENGINE", "OUTPUT_FORMAT", "REPORT", "FAILED_ROWS"),
+        *("EVENTS", "OUTPUT", "FAULT"),
+    )
+)
 #: Variables that are not settings: where the file is.
 _CONFIG_VARIABLE: Final = "DAYGATE_CONFIG"
 
@@ -141,7 +149,7 @@ def load(**overrides: Any) -> Settings:
     file = _config_file(os.environ)
     if _CONFIG_VARIABLE in os.environ and not file.is_file():
         raise SettingsError(f"{_CONFIG_VARIABLE} names {file}, which is not a file.")
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {_CONFIG_VARIABLE}
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {_CONFIG_VARIABLE} | FLAG_VARIABLES
     for name in os.environ:
         if name.startswith(PREFIX) and name.split("__")[0].upper() not in known:
             raise SettingsError(f"{name} is not a setting.", hint="The README lists all settings.")

@@ -12,14 +12,7 @@ Document = dict[str, object]
 
 
 def check_document(
-    report: CheckReport,
-    *,
-    version: str,
-    file: str,
-    sha256: str,
-    day: date,
-    engine: str,
-    seconds: float,
+    report: CheckReport, *, version: str, file: str, sha256: str, day: date, engine: str, seconds: float
 ) -> Document:
     """One checked file as a JSON-ready document; `seconds` is rounded to milliseconds."""
     return {
@@ -48,22 +41,11 @@ def _check(check: CheckResult) -> Document:
         "pass_rate": check.pass_rate,
         "threshold": check.threshold,
         "rules": [
-            {
-                "id": r.id,
-                "field": r.field,
-                "evaluated_rows": r.evaluated_rows,
-                "failed_rows": r.failed_rows,
-            }
+            {"id": r.id, "field": r.field, "evaluated_rows": r.evaluated_rows, "failed_rows": r.failed_rows}
             for r in check.rules
         ],
         "samples": [
-            {
-                "line": s.line,
-                "event_id": s.event_id,
-                "rule": s.rule,
-                "field": s.field,
-                "reason": s.reason,
-            }
+            {"line": s.line, "event_id": s.event_id, "rule": s.rule, "field": s.field, "reason": s.reason}
             for s in check.samples
         ],
     }

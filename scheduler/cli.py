@@ -1,0 +1,232 @@
+"""The `daygate` command: flags and help only.
+
+Importing this module stays cheap (no settings, no data frames, no Great Expectations), so that
+`daygate --help` answers at once; what a command does is imported when it is called.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+#: The \\b keeps the lines as they stand.
+EXIT_CODES = """\b
+Exit codes:
+  0  PASS, or done
+  1  FAIL
+  2  wrong usage or settings
+  3  INCONCLUSIVE, or a step failed
+  4  file refused
+  5  another run holds the day
+Of several files or days the worst counts: 4, 3, 5, 1, 0."""
+
+app = typer.Typer(
+    name="daygate",
+    help="A quality gate a day: events are published only when the day's seven checks pass.",
+    epilog=EXIT_CODES,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    # Plain help: reads the same in every terminal and spares the import of Rich.
+    rich_markup_mode=None,
+)
+database = typer.Typer(help="Look after the database.", rich_markup_mode=None)
+app.add_typer(database, name="db")
+
+
+class EngineChoice(StrEnum):
+    """What evaluates the checks."""
+
+    AUTO = "auto"
+    PANDAS = "pandas"
+
+
+class OutputFormat(StrEnum):
+    """How `check` answers."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+Day = Annotated[
+    str | None, typer.Option("--date", envvar="DAYGATE_DATE", metavar="YYYY-MM-DD", help="Business day (Asia/Seoul).")
+]
+EngineOption = Annotated[
+    EngineChoice, typer.Option("--engine", envvar="DAYGATE_ENGINE", help="What evaluates the checks.")
+]
+Start = Annotated[
+    str | None, typer.Option("--start", envvar="DAYGATE_START", metavar="YYYY-MM-DD", help="First day of a range.")
+]
+End = Annotated[
+    str | None, typer.Option("--end", envvar="DAYGATE_END", metavar="YYYY-MM-DD", help="Last day of the range.")
+]
+Force = Annotated[
+    bool, typer.Option("--force", envvar="DAYGATE_FORCE", help="Run again even when nothing would change.")
+]
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; they may hold values from events.")] = False,
+) -> None:
+    """Options that stand before the command."""
+    del debug  # read by scheduler.boundary, which must know it before anything is parsed
+    if version:
+        from scheduler.output import write
+        from scheduler.version import installed
+
+        write(f"daygate {installed()}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    date: Day = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", envvar="DAYGATE_FILE", help="The day's delivery; generated or landed when not given."),
+    ] = None,
+    engine: EngineOption = EngineChoice.AUTO,
+    force: Force = False,
+) -> int:
+    """Take one day through the gate (default: yesterday).
+
+    With --file the day comes from --date, else from a name like events_20260115.jsonl.
+    """
+    from scheduler.commands import day
+
+    return day.run(date=date, file=file, engine=engine.value, force=force)
+
+
+@app.command()
+def backfill(start: Start = None, end: End = None, engine: EngineOption = EngineChoice.AUTO) -> int:
+    """Run each day of a range in order.
+
+    A day that fails does not stop the next. Without --end the range ends yesterday.
+    """
+    from scheduler.commands import day
+
+    return day.backfill(start=start, end=end, engine=engine.value)
+
+
+@app.command()
+def check(
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="JSON Lines, also .gz and .zst; - reads stdin.")],
+    date: Day = None,
+    engine: EngineOption = EngineChoice.AUTO,
+    output_format: Annotated[
+        OutputFormat,
+        typer.Option("--output-format", envvar="DAYGATE_OUTPUT_FORMAT", help="json: several files give an array."),
+    ] = OutputFormat.TEXT,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", envvar="DAYGATE_REPORT", metavar="DIR", help="Write the Data Docs page there."),
+    ] = None,
+    failed_rows: Annotated[
+        Path | None,
+        typer.Option("--failed-rows", envvar="DAYGATE_FAILED_ROWS", metavar="PATH", help="Write every failing line."),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            envvar="DAYGATE_SAMPLE_LINES",
+            min=0,
+            max=100,
+            help="Failing lines shown per check.",
+        ),
+    ] = None,
+) -> int:
+    """Put files through the same seven checks.
+
+    Needs no database and publishes nothing. The day comes from --date, else from a name like events_20260115.jsonl.
+    """
+    from scheduler.commands import check as command
+
+    return command.check(
+        files,
+        date=date,
+        engine=engine.value,
+        as_json=output_format is OutputFormat.JSON,
+        report=report,
+        failed_rows=failed_rows,
+        limit=limit,
+    )
+
+
+@app.command()
+def generate(
+    date: Day = None,
+    start: Start = None,
+    end: End = None,
+    users: Annotated[
+        int | None, typer.Option("--users", envvar="DAYGATE_USERS", min=1, help="Simulated customers.")
+    ] = None,
+    events: Annotated[
+        int | None, typer.Option("--events", envvar="DAYGATE_EVENTS", min=1, help="Scale each day to so many lines.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", envvar="DAYGATE_SEED", min=0, help="Same seed and day, same bytes.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", envvar="DAYGATE_OUTPUT", metavar="DIR", help="Folder; where run looks by default."),
+    ] = None,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option("--fault", envvar="DAYGATE_FAULT", metavar="NAME[=RATE]", help="Plant one kind of defect."),
+    ] = None,
+) -> int:
+    """Simulate the shop's events (default: of yesterday)."""
+    from scheduler.commands import generate as command
+
+    return command.generate(
+        date=date, start=start, end=end, users=users, events=events, seed=seed, output=output, faults=fault or []
+    )
+
+
+@app.command()
+def status(
+    days: Annotated[
+        int, typer.Option("--days", envvar="DAYGATE_DAYS", min=1, max=3660, help="How far to look back.")
+    ] = 30,
+) -> int:
+    """List the last days and what became of them."""
+    from scheduler.commands import house
+
+    return house.status(days)
+
+
+@app.command()
+def rules() -> int:
+    """List checks and rules, with thresholds and sources."""
+    from scheduler.commands import house
+
+    return house.rules()
+
+
+@app.command()
+def doctor() -> int:
+    """Look for what would keep a day from running."""
+    from scheduler.commands import house
+
+    return house.doctor()
+
+
+@app.command()
+def down() -> int:
+    """Stop the embedded PostgreSQL; the data stays."""
+    from scheduler.commands import house
+
+    return house.down()
+
+
+@database.command()
+def upgrade() -> int:
+    """Bring the database's tables to this version."""
+    from scheduler.commands import house
+
+    return house.upgrade()

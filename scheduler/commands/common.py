@@ -1,0 +1,27 @@
+"""What every command starts with and ends with."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pipeline import settings as all_settings
+from pipeline.errors import ExitCode
+from pipeline.records import Verdict
+from pipeline.settings import Settings
+from scheduler.screen import configure_logging
+
+#: Failing lines shown per check when nobody asked for a number: enough to see the kind of defect.
+FEW_SAMPLES: Final = 5
+_CODES: Final = {Verdict.PASS: ExitCode.OK, Verdict.FAIL: ExitCode.FAIL}
+
+
+def start(**flags: Any) -> Settings:
+    """Read the settings, with the flags that were given over them, and send the log where it belongs."""
+    settings = all_settings.load(**{name: value for name, value in flags.items() if value is not None})
+    configure_logging(settings.log_level)
+    return settings
+
+
+def code_of(verdict: Verdict | None) -> ExitCode:
+    """The exit code a verdict ends with; no verdict is as bad as INCONCLUSIVE."""
+    return _CODES.get(verdict, ExitCode.INCONCLUSIVE) if verdict else ExitCode.INCONCLUSIVE

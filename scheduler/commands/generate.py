@@ -1,0 +1,63 @@
+"""`daygate generate`: the simulator from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date as Date  # noqa: N812  # `date` is the flag
+from pathlib import Path
+from time import monotonic
+
+from pipeline import contract
+from pipeline.errors import SettingsError
+from pipeline.wording import visible
+from scheduler import arguments
+from scheduler.commands.common import start as read_settings
+from scheduler.output import seconds, write
+from scheduler.screen import progress
+
+
+def generate(
+    *,
+    date: str | None,
+    start: str | None,
+    end: str | None,
+    users: int | None,
+    events: int | None,
+    seed: int | None,
+    output: Path | None,
+    faults: Sequence[str],
+) -> int:
+    """Write one file per day and say where, how many lines, and what was planted."""
+    days = _days(date, start, end)
+    settings = read_settings(users=users, seed=seed)
+    from pipeline import simulate
+
+    planted = arguments.faults(faults, known=simulate.FAULTS, usual=simulate.DEFAULT_RATE)
+    rules = contract.load(settings.contract)
+    for day in days:
+        began = monotonic()
+        with progress() as shown, shown.step(f"generate {day}"):
+            made = simulate.generate(
+                day,
+                contract=rules,
+                output=output / settings.event_file(day).name if output else settings.event_file(day),
+                users=settings.users,
+                seed=settings.seed,
+                events=events,
+                faults=planted,
+                on_progress=shown.advance,
+            )
+        write(f"{visible(str(made.path), limit=1000)}: {made.lines:,} lines, {seconds(monotonic() - began)}")
+        for name, lines in made.planted.items():
+            write(f"  planted {name}: {lines:,} lines, for {simulate.FAULTS[name].caught_by} to catch")
+    return 0
+
+
+def _days(date: str | None, start: str | None, end: str | None) -> tuple[Date, ...]:
+    if start is None and end is None:
+        return (arguments.yesterday() if date is None else arguments.day(date, "--date"),)
+    if date is not None:
+        raise SettingsError("--date and --start/--end exclude each other.", hint="daygate generate --help")
+    if start is None or end is None:
+        raise SettingsError("--start and --end belong together.", hint="give both")
+    return arguments.days(start, end)
