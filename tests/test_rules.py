@@ -1,0 +1,254 @@
+"""The seven checks: one truth table per rule, through the real parser and the real evaluation."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+import pytest
+
+from expectations_custom import rules
+from expectations_custom.outcomes import evaluate
+from pipeline.parse import parse_range
+
+
+@pytest.fixture
+def failing(contract, day, lines, tmp_path):
+    """The set of (line, check, rule) that fail in a delivery of these events."""
+
+    def judge(*events):
+        frame = parse_range(lines(*events), first_line=1, first_offset=0, contract=contract, day=day).frame
+        path = tmp_path / "failing.parquet"
+        evaluate(frame, rules.table(contract), sample_lines=3, failing=path)
+        return {(row[0], f"{row[1]}/{row[2]}") for row in pl.read_parquet(path).iter_rows()}
+
+    return judge
+
+
+def test_a_good_visit_fails_nothing(session, failing):
+    """The five event types as the contract wants them."""
+    assert failing(*session().visit().events) == set()
+
+
+VIEW, SEARCH, CLICK, CART, PURCHASE = range(5)
+
+#: (what is wrong, which event of the visit, the change, the one rule that must say so)
+ONE_DEFECT = [
+    ("event_id missing", SEARCH, {"event_id": ...}, "required_fields/event_id"),
+    ("event_id null", SEARCH, {"event_id": None}, "required_fields/event_id"),
+    ("user_id empty", SEARCH, {"user_id": ""}, "required_fields/user_id"),
+    ("timestamp empty", SEARCH, {"timestamp": ""}, "required_fields/timestamp"),
+    ("platform missing", SEARCH, {"platform": ...}, "required_fields/platform"),
+    ("page_type of a view missing", VIEW, {"page_type": ...}, "required_fields/page_view.page_type"),
+    ("page_url of a click null", CLICK, {"page_url": None}, "required_fields/click.page_url"),
+    ("product_id of a cart empty", CART, {"product_id": ""}, "required_fields/add_to_cart.product_id"),
+    ("quantity of a cart missing", CART, {"quantity": ...}, "required_fields/add_to_cart.quantity"),
+    ("order_id missing", PURCHASE, {"order_id": ...}, "required_fields/purchase.order_id"),
+    ("extra_data missing", PURCHASE, {"extra_data": ...}, "required_fields/purchase.extra_data"),
+    ("search_query empty", SEARCH, {"search_query": ""}, "required_fields/search.search_query"),
+    ("event_id not a uuid", SEARCH, {"event_id": "abc"}, "value_ranges/event_id"),
+    ("event_id upper case", SEARCH, {"event_id": "00000001-0000-4000-8000-00000000ABCD"}, "value_ranges/event_id"),
+    ("user_id with a newline", SEARCH, {"user_id": "U000001\n"}, "value_ranges/user_id"),
+    ("user_id with full-width digits", SEARCH, {"user_id": "U００００００"}, "value_ranges/user_id"),
+    ("unknown event type", SEARCH, {"event_type": "PURCHASE"}, "value_ranges/event_type"),
+    ("unknown browser", SEARCH, {"browser": "Lynx"}, "value_ranges/browser"),
+    ("unknown platform", SEARCH, {"platform": "tv"}, "value_ranges/platform"),
+    ("unknown device", SEARCH, {"device_type": "watch"}, "value_ranges/device_type"),
+    ("optional product_id empty on a click", CLICK, {"product_id": ""}, "value_ranges/product_id"),
+    ("optional product_id malformed on a click", CLICK, {"product_id": "X1"}, "value_ranges/product_id"),
+    ("quantity 0", CART, {"quantity": 0}, "value_ranges/quantity"),
+    ("quantity 100", CART, {"quantity": 100}, "value_ranges/quantity"),
+    ("quantity as text", CART, {"quantity": "3"}, "value_ranges/quantity"),
+    ("quantity true", CART, {"quantity": True}, "value_ranges/quantity"),
+    ("quantity 1.0", CART, {"quantity": 1.0}, "value_ranges/quantity"),
+    ("quantity beyond 64 bits", CART, {"quantity": 2**70}, "value_ranges/quantity"),
+    ("unit_price 0", CART, {"unit_price": 0}, "value_ranges/unit_price"),
+    ("unit_price above the range", CART, {"unit_price": 10_000_001}, "value_ranges/unit_price"),
+    ("total_amount negative", PURCHASE, {"total_amount": -5}, "value_ranges/total_amount"),
+    ("order_id with 12 digits", PURCHASE, {"order_id": "ORD000000000000"}, "value_ranges/order_id"),
+    ("extra_data as an object", PURCHASE, {"extra_data": {"products": []}}, "value_ranges/extra_data"),
+    ("query of 201 characters", SEARCH, {"search_query": "가" * 201}, "value_ranges/search_query"),
+    ("timestamp as a number", SEARCH, {"timestamp": 1768440000}, "value_ranges/timestamp"),
+    ("30 February", SEARCH, {"timestamp": "2026-02-30T10:00:00+09:00"}, "timestamp_validity/instant"),
+    ("a word for a time", SEARCH, {"timestamp": "now"}, "timestamp_validity/instant"),
+    ("the day before", SEARCH, {"timestamp": "2026-01-14T23:59:59.999999+09:00"}, "timestamp_validity/day"),
+    ("the day after", SEARCH, {"timestamp": "2026-01-16T00:00:00+09:00"}, "timestamp_validity/day"),
+    ("the right day in UTC only", SEARCH, {"timestamp": "2026-01-15T15:00:00Z"}, "timestamp_validity/day"),
+    ("total off by two", PURCHASE, {"total_amount": 4902}, "order_total/total_amount"),
+    ("total off by one and a bit", PURCHASE, {"total_amount": 4901.01}, "order_total/total_amount"),
+    ("extra_data not JSON", PURCHASE, {"extra_data": "{oops"}, "order_total/extra_data"),
+    ("extra_data null inside", PURCHASE, {"extra_data": "null"}, "order_total/extra_data"),
+    ("extra_data without products", PURCHASE, {"extra_data": "{}"}, "order_total/extra_data"),
+    ("item quantity as text", PURCHASE, {"extra_data": json.dumps({"products": [{"quantity": "2", "unit_price": 1}]})},
+     "order_total/extra_data"),
+    ("platform changed within the session", SEARCH, {"platform": "ios", "os": "iOS"}, "platform_device/session"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("_", "place", "change", "rule"), ONE_DEFECT, ids=[name for name, *_ in ONE_DEFECT])
+def test_one_defect_is_caught_by_one_rule(session, failing, _, place, change, rule):
+    """Each planted defect fails exactly the rule meant for it."""
+    events = session().visit().events
+    events[place] = {name: value for name, value in {**events[place], **change}.items() if value is not ...}
+
+    assert failing(*events) == {(place + 1, rule)}
+
+
+#: (what is right, which event, the change)
+GOOD = [
+    ("total off by one won", PURCHASE, {"total_amount": 4901}),
+    ("total off by exactly one, in fractions", PURCHASE, {"total_amount": 4900.5}),
+    ("query of 200 characters", SEARCH, {"search_query": "가" * 200}),
+    ("the first instant of the day", VIEW, {"timestamp": "2026-01-15T00:00:00+09:00"}),
+    ("the first instant of the day in UTC", VIEW, {"timestamp": "2026-01-14T15:00:00Z"}),
+    ("the last instant of the day", PURCHASE, {"timestamp": "2026-01-15T23:59:59.999999"}),
+    ("a naive timestamp is Seoul time", SEARCH, {"timestamp": "2026-01-15T10:01:00"}),
+    ("an optional field null", CLICK, {"product_id": None}),
+    ("an unknown key", SEARCH, {"colour": "blue"}),
+    ("a null product on a search", SEARCH, {"page_url": None}),
+]
+
+
+@pytest.mark.parametrize(("_", "place", "change"), GOOD, ids=[name for name, *_ in GOOD])
+def test_what_is_good_stays_good(session, failing, _, place, change):
+    """The edges that must not fail."""
+    events = session().visit().events
+    events[place] = {**events[place], **change}
+
+    assert failing(*events) == set()
+
+
+@pytest.mark.parametrize("line", ["", "not json", "[]", "3", "null", '{"a":1}{"a":2}', '{"a":1,"a":2}', '{"a":NaN}'])
+def test_a_line_that_is_no_object_fails_required_fields_only(session, failing, line):
+    """What cannot be read belongs to one check; a blank line is no line."""
+    events = [*session().visit().events, line]
+
+    assert failing(*events) == ({(6, "required_fields/line")} if line else set())
+
+
+FUNNEL = [
+    ("cart after a view", ["page_view", "add_to_cart"], set()),
+    ("cart after a click", ["click", "add_to_cart"], set()),
+    ("cart after a search only", ["search", "add_to_cart"], {2}),
+    ("cart before the view", ["add_to_cart", "page_view"], {1}),
+    ("purchase after a cart", ["page_view", "add_to_cart", "purchase"], set()),
+    ("purchase without a cart", ["page_view", "purchase"], {2}),
+    ("purchase before the cart", ["page_view", "purchase", "add_to_cart"], {2}),
+    ("a second purchase after one cart", ["page_view", "add_to_cart", "purchase", "purchase"], set()),
+]
+
+
+@pytest.mark.parametrize(("_", "steps", "bad"), FUNNEL, ids=[name for name, *_ in FUNNEL])
+def test_funnel_order(session, failing, _, steps, bad):
+    """Order inside a session."""
+    visit = session()
+    for step in steps:
+        visit.add(step)
+
+    assert {line for line, rule in failing(*visit.events) if rule.startswith("funnel_order")} == bad
+
+
+def test_equal_timestamps_are_ordered_by_line(session, failing):
+    """The line number breaks ties."""
+    moment = "2026-01-15T23:59:59+09:00"
+    visit = session().add("page_view", timestamp=moment).add("add_to_cart", timestamp=moment)
+
+    assert failing(*visit.events) == set()
+    assert {rule for _, rule in failing(*reversed(visit.events))} == {"funnel_order/add_to_cart"}
+
+
+def test_the_order_of_lines_does_not_matter_when_timestamps_differ(session, failing):
+    """The funnel is ordered by time, not by place in the file."""
+    assert failing(*reversed(session().visit().events)) == set()
+
+
+def test_the_funnel_of_one_session_does_not_serve_another(session, failing):
+    """Evidence counts inside its session."""
+    other = session(2).add("purchase")
+
+    assert failing(*session(1).visit().events, *other.events) == {(6, "funnel_order/purchase")}
+
+
+@pytest.mark.parametrize("timestamp", ["2026-02-30T10:00:00", "2026-01-16T10:00:00"])
+def test_a_line_without_a_usable_time_is_evidence_wherever_it_stands(session, failing, timestamp):
+    """One defect belongs to one check: the cart is not blamed for the view's timestamp."""
+    visit = session().add("page_view", timestamp=timestamp).add("add_to_cart")
+
+    assert {rule.split("/")[0] for _, rule in failing(*visit.events)} == {"timestamp_validity"}
+
+
+def test_a_line_without_a_usable_time_is_not_judged_by_the_funnel(session, failing):
+    """A purchase that cannot be placed is left to timestamp_validity."""
+    visit = session().add("page_view").add("purchase", timestamp="yesterday")
+
+    assert failing(*visit.events) == {(2, "timestamp_validity/instant")}
+
+
+@pytest.mark.parametrize("session_id", [..., None, ""])
+def test_a_line_without_a_session_is_left_out_of_the_session_rules(session, failing, session_id):
+    """A missing session is one defect, not three."""
+    visit = session().add("page_view").add("purchase", session_id=session_id)
+    lone = session(2, platform="ios").add("page_view").add("page_view", session_id=session_id)
+
+    found = failing(*visit.events, *lone.events)
+
+    assert found == {(2, "required_fields/session_id"), (4, "required_fields/session_id")}
+
+
+def test_the_first_copy_of_a_duplicate_stays_good(session, failing):
+    """Only later copies fail, however many there are."""
+    events = session().visit().events
+
+    assert failing(*events, events[1], events[1]) == {(6, "unique_event_id/event_id"), (7, "unique_event_id/event_id")}
+
+
+def test_an_order_id_is_used_once(session, failing):
+    """A second purchase with an order id of before fails; other events may carry it."""
+    visit = session().visit()
+    visit.add("purchase", order_id=visit.events[PURCHASE]["order_id"])
+
+    assert failing(*visit.events) == {(6, "unique_event_id/order_id")}
+
+
+DEVICES = [
+    ("ios on a desktop", "ios", {"device_type": "desktop"}, "platform_device/device_type"),
+    ("ios on Windows", "ios", {"os": "Windows"}, "platform_device/os"),
+    ("android on iOS", "android", {"os": "iOS"}, "platform_device/os"),
+    ("android on a tablet", "android", {"device_type": "tablet"}, None),
+    ("web on a tablet", "web", {"device_type": "tablet"}, None),
+    ("web on Android", "web", {"os": "Android"}, None),
+]
+
+
+@pytest.mark.parametrize(("_", "platform", "change", "rule"), DEVICES, ids=[name for name, *_ in DEVICES])
+def test_device_and_system_go_with_the_platform(session, failing, _, platform, change, rule):
+    """The contract's table of platforms."""
+    visit = session(platform=platform).add("page_view").add("page_view", **change)
+
+    assert failing(*visit.events) == ({(2, rule)} if rule else set())
+
+
+def test_the_platform_of_a_session_is_that_of_its_first_event(session, failing):
+    """Later lines that differ fail, the first does not."""
+    visit = session().add("page_view").add("page_view").add("page_view")
+    visit.events[0].update(platform="ios", os="iOS")
+
+    assert failing(*visit.events) == {(2, "platform_device/session"), (3, "platform_device/session")}
+
+
+def test_every_rule_of_the_table_has_an_id_of_its_own(contract):
+    """(check, rule) identifies a rule in counts, quarantine and quality rows."""
+    found = [(rule.check, rule.id) for rule in rules.table(contract).rules]
+
+    assert len(found) == len(set(found))
+    assert {check for check, _ in found} == {check.id for check in rules.CHECKS}
+
+
+def test_an_empty_frame_fails_nothing_and_looks_at_nothing(contract, day):
+    """Emptiness is the guard's business, not a division by zero."""
+    frame = parse_range(b"", first_line=1, first_offset=0, contract=contract, day=day).frame
+
+    outcomes = evaluate(frame, rules.table(contract), sample_lines=3, failing=None)
+
+    assert outcomes.lines == 0
+    assert {(c.evaluated_rows, c.failed_rows) for c in outcomes.checks.values()} == {(0, 0)}
