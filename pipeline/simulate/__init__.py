@@ -12,11 +12,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pipeline.contract import Contract
+from pipeline.simulate.catalogue import FAULTS, Fault
 
 if TYPE_CHECKING:
     from pipeline.simulate.write import Generated
 
-__all__ = ["generate"]
+__all__ = ["FAULTS", "Fault", "generate"]
 
 
 def generate(

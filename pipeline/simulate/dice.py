@@ -57,4 +57,5 @@ class Dice:
         table = np.asarray(knots, dtype=np.int64)
         place = self.units(count) * (len(knots) - 1)
         index, rest = place >> 32, (place & (UNIT - 1)) >> 12
-        return table[index] + (((table[index + 1] - table[index]) * rest) >> 20)
+        drawn: Ints = table[index] + (((table[index + 1] - table[index]) * rest) >> 20)
+        return drawn

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline.contract import Contract
 from pipeline.simulate.dice import Dice, Flags, Ints
 from pipeline.simulate.pieces import Pieces
 from pipeline.simulate.population import Population
@@ -23,12 +22,8 @@ _STRIDE = 7_654_321
 class OrderBook:
     """Fills the pieces of baskets and orders, and numbers the orders of a day."""
 
-    def __init__(
-        self, shop: Shop, contract: Contract, pieces: Pieces, population: Population, day: date, dice: Dice
-    ) -> None:
-        order = contract.order_total
-        assert order is not None  # shop.read has refused contracts without it
-        self.order = order
+    def __init__(self, shop: Shop, pieces: Pieces, population: Population, day: date, dice: Dice) -> None:
+        order = self.order = shop.order
         self.model = shop.model["orders"]
         self.usual_payment: float = shop.model["chances"]["usual_payment"]
         self.payment_weights = list(shop.model["payments"].values())
@@ -96,9 +91,7 @@ class OrderBook:
         )
         frame = pl.DataFrame(
             {"total": subtotal - discount + fee, "discount": discount, "fee": fee, "number": number}
-        ).with_columns(
-            items["text"], payment=self.payments.gather(payment), coupon=self.coupons.gather(coupon)
-        )
+        ).with_columns(items["text"], payment=self.payments.gather(payment), coupon=self.coupons.gather(coupon))
         texts = frame.select(
             text=pl.concat_str(
                 pl.lit(f',"{names.order_id}":"{self.prefix}'),

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from pipeline.contract import Contract
 from pipeline.simulate.shop import Shop
 
 #: Highest position of a tapped element and highest number of search results that are drawn, plus one.
@@ -73,15 +72,11 @@ class _Shelf:
         return first
 
 
-def make(shop: Shop, contract: Contract) -> Pieces:
+def make(shop: Shop) -> Pieces:
     """All pieces of a shop."""
     pages, places = _pages(shop)
     shelf = _Shelf()
-    order = contract.order_total
-    assert order is not None  # shop.read has refused contracts without it
-    ids = [
-        member("product_id", p.id) + member("category_id", shop.categories[p.category].id) for p in shop.products
-    ]
+    ids = [member("product_id", p.id) + member("category_id", shop.categories[p.category].id) for p in shop.products]
     return Pieces(
         places=places,
         views=shelf.add(member("page_url", url) + member("page_type", kind) for kind, url in pages),
@@ -102,7 +97,7 @@ def make(shop: Shop, contract: Contract) -> Pieces:
             text + member("unit_price", p.price) for text, p in zip(ids, shop.products, strict=True)
         ),
         quantities=shelf.add(
-            member(order.item_quantity, number + 1) for number in range(len(shop.model["orders"]["quantities"]))
+            member(shop.order.item_quantity, number + 1) for number in range(len(shop.model["orders"]["quantities"]))
         ),
         queries=shelf.add(member("search_query", term) for term in shop.terms),
         results=shelf.add(member("result_count", number) for number in range(RESULTS)),

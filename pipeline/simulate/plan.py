@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline.contract import Contract
 from pipeline.simulate import pieces as pieces_module
 from pipeline.simulate.dice import Dice, Flags, Ints, Words
 from pipeline.simulate.orders import OrderBook
@@ -60,11 +59,14 @@ class Slot(IntEnum):
 
 
 _ROLE_OF_SLOT = np.array(
-    [Role.VIEW, Role.LOOKUP, Role.VIEW, Role.VIEW, Role.TAP, Role.TAP, Role.VIEW, Role.TAP, Role.BASKET]
-    + [Role.VIEW, Role.VIEW, Role.ORDER, Role.VIEW, Role.VIEW],
+    [
+        *(Role.VIEW, Role.LOOKUP, Role.VIEW, Role.VIEW, Role.TAP, Role.TAP, Role.VIEW, Role.TAP, Role.BASKET),
+        *(Role.VIEW, Role.VIEW, Role.ORDER, Role.VIEW, Role.VIEW),
+    ],
     dtype=np.int8,
 )
 #: Kinds of steps, in the order of shop.toml's [steps].
+_SATURDAY = 5
 _WANDER, _LISTING, _LOOKUP, _RECOMMENDED = range(4)
 
 
@@ -108,16 +110,14 @@ class _Batch:
 class Planner:
     """Draws the visits of one day, batch by batch."""
 
-    def __init__(
-        self, shop: Shop, contract: Contract, pieces: Pieces, population: Population, day: date, seed: int
-    ) -> None:
+    def __init__(self, shop: Shop, pieces: Pieces, population: Population, day: date, seed: int) -> None:
         self.shop = shop
         self.model: dict[str, Any] = shop.model
         self.pieces = pieces
         self.population = population
         self.day = day
         self.key = (seed, day.toordinal())
-        self.book = OrderBook(shop, contract, pieces, population, day, Dice(*self.key, 1))
+        self.book = OrderBook(shop, pieces, population, day, Dice(*self.key, 1))
 
     def plan(self, events: int | None) -> Plan:
         """The whole day; exactly `events` events when given, else what the customers do on such a day."""
@@ -141,8 +141,9 @@ class Planner:
         calendar = self.model["calendar"]
         weight = calendar["weekdays"][self.day.weekday()]
         swing = int(Dice(*self.key, 3).below(2001, 1)[0]) - 1000
-        expected = self.population.size * self.model["sessions"]["per_user"] * weight
-        return max(1, round(expected * (1 + calendar["noise"] * swing / 1000)))
+        expected: float = self.population.size * self.model["sessions"]["per_user"] * weight
+        noisy: float = expected * (1 + calendar["noise"] * swing / 1000)
+        return max(1, round(noisy))
 
     def batch(self, dice: Dice, user: Ints, first_visit: int, at_most: int | None) -> _Batch:
         """The events of `len(user)` visits, visit by visit."""
@@ -265,7 +266,7 @@ class Planner:
     def times(self, dice: Dice, session: Ints, visits: int) -> Ints:
         """Milliseconds since the day began; a visit that would pass midnight begins earlier."""
         calendar = self.model["calendar"]
-        hours = calendar["weekend" if self.day.weekday() >= 5 else "working_day"]
+        hours = calendar["weekend" if self.day.weekday() >= _SATURDAY else "working_day"]
         start = dice.choose(hours, visits) * HOUR_MS + dice.below(HOUR_MS, visits)
         knots = [1000 * seconds for seconds in self.model["sessions"]["gaps"]]
         elapsed = np.cumsum(dice.from_knots(knots, len(session)))
@@ -277,7 +278,8 @@ class Planner:
         duration = np.zeros(visits, np.int64)
         duration[here] = elapsed[last[here]] - began[here]
         start = np.maximum(np.minimum(start, DAY_MS - 1 - duration), 0)
-        return np.minimum(start[session] + elapsed - began[session], DAY_MS - 1)
+        time: Ints = np.minimum(start[session] + elapsed - began[session], DAY_MS - 1)
+        return time
 
     def in_order_of_time(self, batches: list[_Batch], user: Ints) -> Plan:
         """All batches as one plan, sorted by time; equal times keep their order."""

@@ -12,15 +12,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from pipeline.contract import Contract
+from pipeline.contract import Contract, Funnel, OrderTotal, PlatformRules
 from pipeline.errors import ContractError
 
 #: Fields the simulator writes; each is declared by the contract.
 FIELDS = (
-    ("event_id", "event_type", "user_id", "session_id", "timestamp", "platform", "device_type", "os", "browser")
-    + ("page_url", "page_type", "referrer", "element_id", "element_type", "position", "product_id", "category_id")
-    + ("quantity", "unit_price", "order_id", "total_amount", "payment_method", "extra_data")
-    + ("search_query", "result_count")
+    *("event_id", "event_type", "user_id", "session_id", "timestamp", "platform", "device_type", "os", "browser"),
+    *("page_url", "page_type", "referrer", "element_id", "element_type", "position", "product_id", "category_id"),
+    *("quantity", "unit_price", "order_id", "total_amount", "payment_method", "extra_data"),
+    *("search_query", "result_count"),
 )
 
 
@@ -80,6 +80,10 @@ class Shop:
     #: Search terms, by category.
     terms: tuple[str, ...]
     model: dict[str, Any]
+    #: The contract's extensions, which a simulated shop always has.
+    order: OrderTotal
+    funnel: Funnel
+    platform: PlatformRules
 
 
 @cache
@@ -104,11 +108,14 @@ def read(contract: Contract) -> Shop:
     return Shop(
         events=Events(**model["events"]),
         pages={role: (kind, path) for role, (kind, path) in model["pages"].items()},
-        profiles=_profiles(contract, model),
+        profiles=_profiles(contract, contract.platform, model),
         categories=categories,
         products=products,
         terms=terms,
         model=model,
+        order=contract.order_total,
+        funnel=contract.funnel,
+        platform=contract.platform,
     )
 
 
@@ -132,11 +139,10 @@ def _check_values(contract: Contract, model: dict[str, Any]) -> None:
             raise _foreign(contract, f"the value {value!r} of {name}")
 
 
-def _profiles(contract: Contract, model: dict[str, Any]) -> tuple[Profile, ...]:
+def _profiles(contract: Contract, rules: PlatformRules, model: dict[str, Any]) -> tuple[Profile, ...]:
     profiles = []
-    allowed = contract.platform.allowed if contract.platform else {}
     for declared in model["profiles"]:
-        for name, values in allowed.get(declared["platform"], {}).items():
+        for name, values in rules.allowed.get(declared["platform"], {}).items():
             if declared[name] not in values:
                 raise _foreign(contract, f"{name} {declared[name]!r} on {declared['platform']!r}")
         total = sum(declared["browser"].values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +14,7 @@ from pipeline.contract import Contract
 from pipeline.errors import SettingsError, StepFailed
 from pipeline.simulate import pieces, shop
 from pipeline.simulate.plan import Planner
+from pipeline.simulate.plant import Garden, Ground, check_faults
 from pipeline.simulate.population import Population
 from pipeline.simulate.render import Renderer, data
 
@@ -44,6 +45,7 @@ def generate(
     on_progress: Callable[[int, int], None] | None,
 ) -> Generated:
     """See `pipeline.simulate.generate`."""
+    check_faults(faults)
     vocabulary = shop.read(contract)
     if not 1 <= users < 10 ** vocabulary.model["user_digits"]:
         raise SettingsError(f"users must be between 1 and {10 ** vocabulary.model['user_digits'] - 1}, got {users}.")
@@ -51,41 +53,40 @@ def generate(
         raise SettingsError(f"seed must not be negative, got {seed}.")
     if events is not None and not 1 <= events < 1 << 26:
         raise SettingsError(f"events must be between 1 and {(1 << 26) - 1}, got {events}.")
-    texts = pieces.make(vocabulary, contract)
+    texts = pieces.make(vocabulary)
     population = Population(vocabulary, users, seed)
-    plan = Planner(vocabulary, contract, texts, population, day, seed).plan(events)
+    plan = Planner(vocabulary, texts, population, day, seed).plan(events)
+    garden = Garden(Ground(plan, contract, vocabulary, population), faults, seed)
     renderer = Renderer(plan, vocabulary, texts, population)
 
     def chunks() -> Iterator[memoryview]:
         for begin, lines in renderer.chunks():
-            yield data(lines)
+            yield data(garden.damaged(begin, lines))
             if on_progress is not None:
                 on_progress(begin + len(lines), len(plan))
 
     size, sha256 = _write_atomically(output, chunks())
-    return Generated(path=output, day=day, lines=len(plan), size=size, sha256=sha256, planted={})
+    planted = {name: garden.planted[name] for name in faults}
+    return Generated(path=output, day=day, lines=garden.lines, size=size, sha256=sha256, planted=planted)
 
 
 def _write_atomically(path: Path, chunks: Iterable[memoryview]) -> tuple[int, str]:
     """Writes beside the target and renames, so that nobody ever sees half a file; (bytes, sha256)."""
     digest, size = hashlib.sha256(), 0
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp", delete=False
-        ) as file:
-            try:
+        try:
+            with draft.open("xb") as file:
                 for chunk in chunks:
                     file.write(chunk)
                     digest.update(chunk)
                     size += len(chunk)
                 file.flush()
                 os.fsync(file.fileno())
-                os.chmod(file.name, 0o644)
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
         _sync_folder(path.parent)
     except OSError as error:
         raise StepFailed(f"{path}: cannot be written ({error.strerror}).", step="generate") from error
