@@ -157,7 +157,7 @@ def _password(cluster: Cluster) -> str:
             raise DatabaseError(f"{file} is missing, so nobody can log in.", hint="Restore it from a backup")
         write(file, secrets.token_hex(24))
     try:
-        return file.read_text(encoding="ascii").strip()
+        return file.read_text(encoding="utf-8").strip()
     except PermissionError as error:
         raise SettingsError(f"{file} belongs to another user.", hint="Run daygate as the user that owns it") from error
 
@@ -259,7 +259,7 @@ def _login(password: str, port: int, database: str) -> psycopg2.extensions.conne
 def _postmaster(cluster: Cluster) -> int | None:
     """Process id of this cluster's live server. A pid file alone proves nothing: ids are used again."""
     try:
-        pid = int((cluster.data / "postmaster.pid").read_text(encoding="ascii").split("\n", 1)[0])
+        pid = int((cluster.data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
     except (FileNotFoundError, ValueError):
         return None
     return pid if _is_server(pid, cluster.data) else None
@@ -285,7 +285,7 @@ def _clear_stale_pid(cluster: Cluster) -> None:
     """
     file = cluster.data / "postmaster.pid"
     try:
-        lines = file.read_text(encoding="ascii").split("\n")
+        lines = file.read_text(encoding="utf-8").split("\n")
     except FileNotFoundError:
         return
     if len(lines) < _PID_FILE_LINES:
@@ -298,7 +298,7 @@ def _clear_stale_pid(cluster: Cluster) -> None:
 
 def _recorded_port(cluster: Cluster) -> int | None:
     try:
-        return int(cluster.port_file.read_text(encoding="ascii"))
+        return int(cluster.port_file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
 

@@ -45,7 +45,7 @@ def test_a_second_start_finds_the_running_server(home):
     """Starting is idempotent."""
     before = pid_of(home)
 
-    assert 1 == ask(postgres.ensure_running(home), "SELECT value FROM kept")
+    assert ask(postgres.ensure_running(home), "SELECT value FROM kept") == 1
     assert before == pid_of(home)
 
 
@@ -62,24 +62,24 @@ def test_the_password_file_is_private(home):
     """Only its owner can read it."""
     file = postgres.status(home).folder / "password"
 
-    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_the_server_listens_on_loopback_only_and_syncs(home):
     """A laptop's database is neither published nor careless."""
     url = postgres.ensure_running(home)
 
-    assert "127.0.0.1" == ask(url, "SHOW listen_addresses")
-    assert "" == ask(url, "SHOW unix_socket_directories")
-    assert "on" == ask(url, "SHOW fsync")
-    assert "UTF8" == ask(url, "SHOW server_encoding")
+    assert ask(url, "SHOW listen_addresses") == "127.0.0.1"
+    assert ask(url, "SHOW unix_socket_directories") == ""
+    assert ask(url, "SHOW fsync") == "on"
+    assert ask(url, "SHOW server_encoding") == "UTF8"
 
 
 def test_committed_rows_survive_a_killed_server(home):
     """A postmaster killed with SIGKILL recovers on the next start."""
     os.kill(pid_of(home), signal.SIGKILL)
 
-    assert 1 == ask(postgres.ensure_running(home), "SELECT value FROM kept")
+    assert ask(postgres.ensure_running(home), "SELECT value FROM kept") == 1
 
 
 def test_a_stale_pid_of_another_live_process_does_not_count_as_running(home):
@@ -96,8 +96,8 @@ def test_a_stale_pid_of_another_live_process_does_not_count_as_running(home):
         value = ask(postgres.ensure_running(home), "SELECT value FROM kept")
         stranger.kill()
 
-    assert "stopped" == stopped
-    assert 1 == value
+    assert stopped == "stopped"
+    assert value == 1
 
 
 def test_a_torn_pid_file_does_not_stop_the_start(home):
@@ -105,7 +105,7 @@ def test_a_torn_pid_file_does_not_stop_the_start(home):
     postgres.stop(home)
     (postgres.status(home).folder / "data" / "postmaster.pid").write_text("12")
 
-    assert 1 == ask(postgres.ensure_running(home), "SELECT value FROM kept")
+    assert ask(postgres.ensure_running(home), "SELECT value FROM kept") == 1
 
 
 def test_a_taken_port_is_replaced(home):
@@ -116,7 +116,7 @@ def test_a_taken_port_is_replaced(home):
         url = postgres.ensure_running(home)
 
     assert port != postgres.status(home).port
-    assert 1 == ask(url, "SELECT value FROM kept")
+    assert ask(url, "SELECT value FROM kept") == 1
 
 
 def test_stopping_twice_is_fine(home):
@@ -125,13 +125,13 @@ def test_stopping_twice_is_fine(home):
 
     assert postgres.stop(home) is True
     assert postgres.stop(home) is False
-    assert "stopped" == postgres.status(home).state
+    assert postgres.status(home).state == "stopped"
 
 
 def test_a_home_without_server_is_absent(tmp_path):
     """Asking creates nothing."""
-    assert "absent" == postgres.status(tmp_path).state
-    assert [] == list(tmp_path.iterdir())
+    assert postgres.status(tmp_path).state == "absent"
+    assert list(tmp_path.iterdir()) == []
 
 
 _START = "import sys, pathlib; from pipeline import postgres; print(postgres.ensure_running(pathlib.Path(sys.argv[1])))"
@@ -144,9 +144,9 @@ def test_processes_that_start_together_share_one_server(tmp_path):
     ]
     urls = {process.communicate()[0].strip() for process in both}
     try:
-        assert [0, 0, 0] == [process.returncode for process in both]
-        assert 1 == len(urls)
-        assert 1 == ask(urls.pop(), "SELECT 1")
+        assert [process.returncode for process in both] == [0, 0, 0]
+        assert len(urls) == 1
+        assert ask(urls.pop(), "SELECT 1") == 1
     finally:
         postgres.stop(tmp_path)
 
@@ -158,7 +158,7 @@ def test_a_starter_killed_while_initialising_leaves_nothing_half_made(tmp_path):
             pass
         starter.kill()
     try:
-        assert 1 == ask(postgres.ensure_running(tmp_path), "SELECT 1")
+        assert ask(postgres.ensure_running(tmp_path), "SELECT 1") == 1
     finally:
         postgres.stop(tmp_path)
 
@@ -178,8 +178,8 @@ def test_below_a_private_folder_root_places_the_server_elsewhere(tmp_path):
     url = postgres.ensure_running(home)
     folder = postgres.status(home).folder
     try:
-        assert 1 == ask(url, "SELECT 1")
-        assert 0o700 == stat.S_IMODE(private.stat().st_mode)
+        assert ask(url, "SELECT 1") == 1
+        assert stat.S_IMODE(private.stat().st_mode) == 0o700
         assert not folder.is_relative_to(private)
         assert url == postgres.ensure_running(home)
     finally:
@@ -201,7 +201,7 @@ def test_an_ordinary_user_runs_it_as_itself(tmp_path):
     finally:
         subprocess.run(["rm", "-rf", str(home)], check=True)
 
-    assert 0 == code
+    assert code == 0
 
 
 def _run_as(uid: int, gid: int, home: Path) -> None:
