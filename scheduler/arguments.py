@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from pathlib import PurePath
 from typing import Final
@@ -77,19 +77,18 @@ def days(start: str, end: str) -> tuple[date, ...]:
     return tuple(first + timedelta(days=n) for n in range((last - first).days + 1))
 
 
-def faults(texts: Iterable[str], *, known: Iterable[str], usual: float) -> dict[str, float]:
-    """Planted faults from `NAME` or `NAME=RATE`; `usual` is the rate when none is given.
+def faults(texts: Iterable[str], usual: Mapping[str, float]) -> dict[str, float]:
+    """Planted faults from `NAME` or `NAME=RATE`; `usual` maps every known name to its rate when none is given.
 
     Raises:
         SettingsError: a name that is not known or a rate outside 0..1.
     """
-    names = tuple(known)
     chosen: dict[str, float] = {}
     for text in texts:
         found = _FAULT.match(text)
-        if found is None or found[1] not in names:
-            raise SettingsError(f"--fault takes NAME or NAME=RATE; the names are {', '.join(names)}.")
-        rate = float(found[2]) if found[2] else usual
+        if found is None or found[1] not in usual:
+            raise SettingsError(f"--fault takes NAME or NAME=RATE; the names are {', '.join(usual)}.")
+        rate = float(found[2]) if found[2] else usual[found[1]]
         if not 0 < rate <= 1:
             raise SettingsError(f"--fault {found[1]}: the rate must be above 0 and at most 1.")
         chosen[found[1]] = rate

@@ -14,6 +14,7 @@ from typing import Final
 
 from pipeline.records import CheckReport, CheckResult, DaySummary, Verdict
 from pipeline.wording import percent, share, visible
+from scheduler.arguments import day_of_file
 from scheduler.output import Align, Look, Role, columns, seconds, wide
 
 #: Mark, mark in ASCII and colour that go with a word.
@@ -50,7 +51,8 @@ def checked(
     if failed_rows is not None:
         lines.append(f"  all failing lines: {visible(str(failed_rows))}")
     elif report.failing_lines:
-        command = f"daygate check {_argument(file)} --date {day} --failed-rows failing.jsonl"
+        dated = "" if day_of_file(file) == day else f" --date {day}"
+        command = f"daygate check {_argument(file)}{dated} --failed-rows failing.jsonl"
         lines.append(f"  all failing lines: {command}")
     lines += _page(page)
     if lines[-1]:

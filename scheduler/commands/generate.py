@@ -32,7 +32,7 @@ def generate(
     settings = read_settings(users=users, seed=seed)
     from pipeline import simulate
 
-    planted = arguments.faults(faults, known=simulate.FAULTS, usual=simulate.DEFAULT_RATE)
+    planted = arguments.faults(faults, {name: fault.rate for name, fault in simulate.FAULTS.items()})
     rules = contract.load(settings.contract)
     for day in days:
         began = monotonic()

@@ -1,0 +1,402 @@
+from __future__ import annotations
+
+import io
+import json
+import unicodedata
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.records import CheckReport, CheckResult, DaySummary, RuleResult, Sample, Verdict
+from pipeline.wording import percent, visible
+from scheduler import output, output_json, report_text, tables
+from scheduler.boundary import worst
+from scheduler.doctor import Finding
+from scheduler.output import Look
+
+DAY = date(2026, 1, 15)
+SCHEMA = json.loads((Path(__file__).parent.parent / "schemas" / "check_output.schema.json").read_text("utf-8"))
+HOSTILE = "\x1b[2J\x1b]8;;http://x\x07\u202eevil\u200b\r\nFAIL\x9b"
+
+
+def result(check: str, verdict: str, evaluated: int, failed: int, **more: object) -> CheckResult:
+    """One check's result with the figures that matter to the test."""
+    return CheckResult(
+        id=check,
+        type=more.pop("type", "null_check"),
+        verdict=Verdict(verdict),
+        severity=more.pop("severity", "critical"),
+        evaluated_rows=evaluated,
+        failed_rows=failed,
+        pass_rate=1 - failed / evaluated if evaluated else None,
+        threshold=0.99,
+        **more,
+    )
+
+
+def rule(name: str, evaluated: int, failed: int) -> RuleResult:
+    """One rule's counts."""
+    return RuleResult(id=name, field=name, evaluated_rows=evaluated, failed_rows=failed)
+
+
+def sample(line: int, name: str, reason: str = "quantity is outside the range 1 to 99") -> Sample:
+    """One failing line."""
+    return Sample(line=line, event_id=HOSTILE, rule=name, field=name, reason=reason)
+
+
+def report(verdict: str, *checks: CheckResult, lines: int = 48211, failing: int = 0, **more: object) -> CheckReport:
+    """A report over the given checks."""
+    return CheckReport(
+        verdict=Verdict(verdict), checks=checks, lines=lines, failing_lines=failing, failing=Path("f"), **more
+    )
+
+
+DIRTY = report(
+    "FAIL",
+    result("required_fields", "PASS", 48211, 3, rules=(rule("purchase.order_id", 219, 3),)),
+    result(
+        "unique_event_id",
+        "FAIL",
+        48211,
+        1290,
+        rules=(rule("event_id", 48211, 1290), rule("order_id", 219, 0)),
+        samples=tuple(sample(37 * n, "event_id", "an earlier line has the same event_id") for n in range(1, 8)),
+    ),
+    result("value_ranges", "FAIL", 48211, 18, rules=(rule("quantity", 100, 18),), samples=(sample(9, "quantity"),)),
+    result("funnel_order", "PASS", 0, 0),
+    result("platform_device", "FAIL", 48211, 5000, severity="warning"),
+    failing=1311,
+)
+
+
+def text_of(judged: CheckReport, **more: object) -> str:
+    """What `check` prints of it."""
+    given = {
+        "file": "events_20260115.jsonl",
+        "day": DAY,
+        "engine": "pandas",
+        "took": 2.31,
+        "page": None,
+        "failed_rows": None,
+        "samples": 2,
+        "look": Look(),
+    }
+    return report_text.checked(judged, **{**given, **more})
+
+
+def test_a_dirty_file_is_told_check_by_check_and_ends_with_the_verdict():
+    """Seven-check overview, each failing check in detail, how to see all, and the verdict last."""
+    expected = """\
+events_20260115.jsonl · 2026-01-15 · pandas
+
+  ✓ required_fields  PASS            99.99 %      3/48,211  purchase.order_id
+  ✗ unique_event_id  FAIL            97.32 %  1,290/48,211  event_id
+  ✗ value_ranges     FAIL            99.96 %     18/48,211  quantity
+  \N{EN DASH} funnel_order     not applicable
+  ! platform_device  FAIL (warning)  89.62 %  5,000/48,211
+
+✗ unique_event_id: 97.32 % of 48,211 lines are good, 99 % are needed
+    event_id  1,290/48,211 failing  97.32 % good
+    line 37  event_id  an earlier line has the same event_id
+    line 74  event_id  an earlier line has the same event_id
+    … and 1,288 more
+
+✗ value_ranges: 99.96 % of 48,211 lines are good, but one rule fails too often
+    quantity  18/100 failing  82.00 % good
+    line 9  quantity  quantity is outside the range 1 to 99
+    … and 17 more
+
+! platform_device: 89.62 % of 48,211 lines are good, 99 % are needed
+
+  all failing lines: daygate check events_20260115.jsonl --failed-rows failing.jsonl
+
+FAIL: 48,211 lines, 46,900 good, 1,311 failing, 2.3 s"""
+
+    assert expected == text_of(DIRTY)
+
+
+def test_a_clean_file_is_told_in_a_few_lines():
+    """Nothing but the overview and the verdict."""
+    clean = report("PASS", result("required_fields", "PASS", 10, 0), lines=10)
+
+    assert text_of(clean).splitlines() == [
+        "events_20260115.jsonl · 2026-01-15 · pandas",
+        "",
+        "  ✓ required_fields  PASS  100.00 %  0/10",
+        "",
+        "PASS: 10 lines, 10 good, 0 failing, 2.3 s",
+    ]
+
+
+def test_what_could_not_be_judged_says_why():
+    """An INCONCLUSIVE report names its problems and the check that broke."""
+    broken = report(
+        "INCONCLUSIVE",
+        result("required_fields", "INCONCLUSIVE", 0, 0, error="raised ValueError"),
+        problems=("required_fields was not evaluated",),
+    )
+    text = text_of(broken)
+
+    assert "Could not be judged:\n  required_fields was not evaluated" in text
+    assert "! required_fields: raised ValueError" in text
+    assert text.splitlines()[-1].startswith("INCONCLUSIVE: ")
+
+
+@pytest.mark.parametrize("look", [Look(), Look(unicode=False), Look(colour=True)])
+def test_every_line_but_a_command_fits_in_80_columns(look):
+    """Long rule names and reasons are cut or moved to their own line."""
+    long = "a_rule_with_a_very_long_name." * 3
+    wordy = report(
+        "FAIL",
+        result(
+            "required_fields",
+            "FAIL",
+            1_000_000,
+            999_999,
+            rules=(rule("x" * 30, 1_000_000, 999_999),),
+            samples=(sample(1_000_000, "x" * 30, long * 3),),
+        ),
+        result("a_check", "PASS", 1_000_000, 1, rules=(rule(long, 1_000_000, 1),)),
+    )
+    lines = text_of(wordy, look=Look(unicode=look.unicode), failed_rows=Path("f.jsonl")).splitlines()
+
+    assert max(map(output.wide, lines)) <= 80
+
+
+def test_without_colour_no_escape_and_without_unicode_only_ascii():
+    """Colour and shapes are additions; the words carry the meaning."""
+    plain = text_of(DIRTY, look=Look(unicode=False))
+
+    assert plain.isascii()
+    assert "\x1b" not in plain
+    assert "\x1b[31mFAIL\x1b[0m: 48,211 lines" in text_of(DIRTY, look=Look(colour=True))
+
+
+def test_hostile_names_stay_inert():
+    """Neither a file's name nor a rule of a foreign contract can act on the terminal."""
+    text = text_of(
+        report("FAIL", result("x", "FAIL", 9, 9, rules=(rule(HOSTILE, 9, 9),), error=HOSTILE)),
+        file=HOSTILE,
+        page=Path(HOSTILE),
+        failed_rows=Path(HOSTILE),
+    )
+
+    assert not {"\x1b", "\x07", "\u202e", "\u200b", "\r", "\x9b"} & set(text)
+    assert text.splitlines()[-1].startswith("FAIL: ")
+
+
+def test_the_command_for_all_failing_lines_can_be_typed():
+    """A name with spaces is quoted, a name that cannot be shown is left to the reader."""
+    assert "daygate check 'a b.jsonl' --date 2026-01-15 --failed-rows" in text_of(DIRTY, file="a b.jsonl")
+    assert "daygate check FILE --date" in text_of(DIRTY, file=HOSTILE)
+
+
+@given(st.text())
+def test_visible_text_is_one_line_a_terminal_only_shows(text):
+    """Whatever the text, nothing unprintable is left and the rest is untouched."""
+    shown = visible(text, limit=10_000)
+
+    assert not {"Cc", "Cf", "Cs", "Zl", "Zp"} & {unicodedata.category(c) for c in shown}
+
+
+@given(st.integers(0, 10**7), st.integers(1, 10**7))
+def test_a_rate_is_never_rounded_up(good, more):
+    """What is shown times the lines never exceeds the good lines."""
+    of = good + more
+    shown = percent(good, of)
+
+    assert int(shown.replace(".", "").removesuffix(" %")) * of <= good * 10_000
+    assert shown != "100.00 %"
+
+
+SUMMARY = DaySummary(
+    run_id="r1",
+    day=DAY,
+    attempt=1,
+    trigger="cli",
+    engine="pandas",
+    status="published",
+    verdict=Verdict.PASS,
+    delivery_sha256="a" * 64,
+    lines=1000,
+    loaded=998,
+    quarantined=2,
+    unique_users=50,
+    sessions=80,
+    purchases=9,
+    revenue="1234567.000000000000000000",
+    timings={"stage": 0.51, "check": 1.2},
+    started_at=datetime(2026, 1, 16, tzinfo=UTC),
+    finished_at=None,
+    is_current=True,
+)
+
+
+def summary(**changes: object) -> DaySummary:
+    """The usual summary with changes."""
+    return DaySummary(**{**{name: getattr(SUMMARY, name) for name in DaySummary.__slots__}, **changes})
+
+
+def ran(given: DaySummary, judged: CheckReport | None = None, *, unchanged: bool = False) -> list[str]:
+    """What `run` prints of it, line by line."""
+    text = report_text.ran(given, judged, page=None, unchanged=unchanged, took=3.0, samples=5, look=Look())
+    return text.splitlines()
+
+
+def test_a_published_day_tells_figures_and_steps():
+    """Users, sessions, purchases, revenue, seconds per step, and the verdict last."""
+    lines = ran(SUMMARY, report("PASS", result("required_fields", "PASS", 1000, 2)))
+
+    assert lines[0] == "day 2026-01-15 · run r1 · pandas"
+    assert "  published: 50 users · 80 sessions · 9 purchases · 1,234,567 won" in lines
+    assert "  steps: stage 0.5 s · check 1.2 s" in lines
+    assert lines[-1] == "PASS 2026-01-15: published, 1,000 lines, 998 loaded, 2 quarantined, 3.0 s"
+
+
+def test_a_day_that_was_there_already_says_so():
+    """An unchanged day is not mistaken for a fresh one."""
+    assert "  Published before from the same delivery and contract; nothing was changed." in ran(
+        SUMMARY, unchanged=True
+    )
+
+
+def test_a_run_without_a_verdict_ends_with_its_status():
+    """A failed step is named by the status word."""
+    assert ran(summary(verdict=None, status="failed", loaded=0))[-1].startswith("FAILED 2026-01-15: failed, ")
+
+
+def test_status_shows_missing_days_together_and_the_newest_attempt():
+    """Newest first; a gap is one line; of two attempts the newer counts."""
+    blocked = summary(day=date(2026, 1, 12), status="blocked", verdict=Verdict.FAIL, loaded=0, quarantined=1000)
+    history = [SUMMARY, blocked, summary(day=DAY, attempt=2, run_id="r2")]
+    lines = tables.status(history, last=DAY, days=5, look=Look()).splitlines()
+
+    assert lines == [
+        "  day         outcome                          lines  loaded  quarantined  attempt  run",
+        "  2026-01-15  PASS published                   1,000     998            2        2  r2",
+        "  2026-01-14  missing, 2 days from 2026-01-13",
+        "  2026-01-12  FAIL blocked                     1,000       0        1,000        1  r1",
+        "  2026-01-11  missing",
+        "",
+        "1 of 5 days published",
+    ]
+
+
+def test_status_without_any_run_names_the_next_command():
+    """A fresh installation is told how to begin."""
+    assert tables.status([], last=DAY, days=5, look=Look()) == (
+        "No runs from 2026-01-11 to 2026-01-15.\n  try: daygate run"
+    )
+
+
+def test_findings_show_what_to_do_only_where_something_is_wrong():
+    """A hint stands under a problem."""
+    found = [
+        Finding(name="python", ok=True, detail="3.11", hint="unused"),
+        Finding(name="disk", ok=False, detail="1 MB free", hint="make room"),
+    ]
+
+    assert tables.findings(found, Look()).splitlines() == [
+        "  ok       python  3.11",
+        "  PROBLEM  disk    1 MB free",
+        "    try: make room",
+        "",
+        "1 of 2 need attention.",
+    ]
+
+
+def document(judged: CheckReport, file: str = "events_20260115.jsonl") -> dict:
+    """The JSON document of a report."""
+    return output_json.check_document(
+        judged, version="0.1.0", file=file, sha256="0" * 64, day=DAY, engine="pandas", seconds=2.34567
+    )
+
+
+def test_json_has_the_promised_keys_in_the_promised_order():
+    """Scripts of other people rely on names and order."""
+    made = document(DIRTY)
+
+    assert list(made) == (
+        [
+            "daygate",
+            "file",
+            "sha256",
+            "day",
+            "engine",
+            "verdict",
+            "lines",
+            "good_lines",
+            "failing_lines",
+            "seconds",
+            "checks",
+        ]
+    )
+    assert list(made["checks"][1]) == (
+        [
+            "id",
+            "type",
+            "verdict",
+            "severity",
+            "evaluated_rows",
+            "failed_rows",
+            "pass_rate",
+            "threshold",
+            "rules",
+            "samples",
+        ]
+    )
+    assert list(made["checks"][1]["rules"][0]) == ["id", "field", "evaluated_rows", "failed_rows"]
+    assert list(made["checks"][1]["samples"][0]) == ["line", "event_id", "rule", "field", "reason"]
+    assert made["seconds"] == 2.346
+
+
+def test_json_fits_its_schema_alone_and_as_an_array():
+    """The schema is valid Draft-07 and describes both forms."""
+    jsonschema.Draft7Validator.check_schema(SCHEMA)
+    for several in (False, True):
+        jsonschema.validate(json.loads(output_json.dumps([document(DIRTY)], several=several)), SCHEMA)
+
+
+def test_json_is_ascii_and_comes_back_unchanged():
+    """Hostile values act on no terminal and are still exact; bytes that are no UTF-8 become text."""
+    text = output_json.dumps([document(DIRTY, output_json.file_name("\udcff\x7f한.jsonl"))], several=False)
+    back = json.loads(text)
+
+    assert text.isascii()
+    assert "\x7f" not in text
+    assert back["file"] == "\\udcff\x7f한.jsonl"
+    assert back["checks"][1]["samples"][0]["event_id"] == HOSTILE
+
+
+def test_the_look_follows_terminal_encoding_and_no_color():
+    """A pipe is plain; NO_COLOR and a dumb terminal switch colour off; ASCII switches the shapes off."""
+
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal(io.BytesIO(), encoding="utf-8")
+    ascii_terminal = Terminal(io.BytesIO(), encoding="ascii")
+
+    assert output.look_of(terminal, {"TERM": "xterm"}).colour
+    assert not output.look_of(terminal, {"TERM": "xterm", "NO_COLOR": "1"}).colour
+    assert not output.look_of(terminal, {"TERM": "dumb"}).colour
+    assert not output.look_of(io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), {}).colour
+    assert not output.look_of(ascii_terminal, {}).unicode
+
+
+def test_columns_stand_under_each_other_with_wide_letters():
+    """Korean letters take two cells."""
+    assert output.columns([("가", "1"), ("abc", "22")], ("<", ">")) == ["  가    1", "  abc  22"]
+
+
+@pytest.mark.parametrize(
+    ("codes", "expected"), [((), 0), ((0, 0), 0), ((0, 1), 1), ((1, 5), 5), ((5, 3), 3), ((3, 4, 1), 4)]
+)
+def test_the_worst_outcome_counts(codes, expected):
+    """Refused before not judged, before busy, before FAIL."""
+    assert expected == worst(codes)
