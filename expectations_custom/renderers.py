@@ -111,24 +111,8 @@ class CheckRenderers:
     ) -> list[RenderedStringTemplateContent]:
         """What the check demands; also the line of the suite page."""
         configuration = configuration or (result.expectation_config if result is not None else None)
-        kwargs = configuration.kwargs if configuration is not None else {}
         says = text(cls.says, "dg-says")
-        if "mostly" not in kwargs:
-            return [says]
-        demand = RenderedStringTemplateContent(
-            content_block_type="string_template",
-            styling={"classes": ["dg-demand"]},
-            string_template={
-                "template": "Passes when at least $threshold of the lines it looks at are good" + _floor(kwargs),
-                "params": {
-                    "threshold": _share(kwargs["mostly"]),
-                    "floor": _share(kwargs.get("rule_floor") or 0),
-                    "floor_lines": kwargs.get("rule_floor_lines"),
-                },
-                "styling": {"params": {"threshold": {"tag": "strong"}}},
-            },
-        )
-        return [says, demand]
+        return [says] if configuration is None else [says, _demand(configuration)]
 
     @classmethod
     @renderer(renderer_type=LegacyDiagnosticRendererType.STATUS_ICON)
@@ -192,7 +176,12 @@ class CheckRenderers:
                 )
             ]
         if failed == 0:
-            return [text(f"All {evaluated:,} lines it looks at are good.", "dg-finding")]
+            good = (
+                "The one line it looks at is good."
+                if evaluated == 1
+                else f"All {evaluated:,} lines it looks at are good."
+            )
+            return [text(good, "dg-finding")]
         found = [
             text(
                 f"{failed:,} of {evaluated:,} lines fail ({_failing(failed, evaluated)}).",
@@ -258,12 +247,12 @@ def _rule_table(rules: Sequence[Mapping[str, Any]], *, header: str | None) -> Re
         ],
         table=[
             [
-                text(rule["says"]),
-                text(rule["field"] or "", tag="code"),
+                text(rule["says"], "dg-words"),
+                text(rule["field"] or "", "dg-field", tag="code"),
                 number(rule["failed_rows"]),
                 number(rule["evaluated_rows"]),
                 text(_failing(rule["failed_rows"], rule["evaluated_rows"]), "dg-number"),
-                text(rule["source"], tag="code"),
+                text(rule["source"], "dg-source", tag="code"),
             ]
             for rule in rules
         ],
@@ -284,9 +273,11 @@ def _sample_table(samples: Sequence[Mapping[str, Any]], failed: int) -> Rendered
         table=[
             [
                 number(sample["line"]),
-                text("(none)", "dg-faint") if sample["event_id"] is None else text(sample["event_id"], tag="code"),
-                text(sample["field"] or "", tag="code"),
-                text(sample["reason"]),
+                text("(none)", "dg-faint")
+                if sample["event_id"] is None
+                else text(sample["event_id"], "dg-id", tag="code"),
+                text(sample["field"] or "", "dg-field", tag="code"),
+                text(sample["reason"], "dg-words"),
             ]
             for sample in samples
         ],
@@ -304,11 +295,23 @@ def _share(value: float) -> str:
     return f"{(Decimal(repr(float(value))) * 100).normalize():f} %"
 
 
-def _floor(kwargs: Mapping[str, Any]) -> str:
-    """Second half of the demand, as a template."""
-    if kwargs.get("rule_floor") is None or kwargs.get("rule_floor_lines") is None:
-        return "."
-    return ", and no single rule with $floor_lines or more failing lines falls below $floor."
+def _demand(configuration: ExpectationConfiguration) -> RenderedStringTemplateContent:
+    """Threshold and floor. Read from the expectation itself: a configuration leaves out what equals a default."""
+    expectation: Any = configuration.to_domain_obj()
+    template = "Passes when at least $threshold of the lines it looks at are good"
+    params = {"threshold": _share(expectation.mostly)}
+    if hasattr(expectation, "rule_floor"):
+        template += ", and no single rule with $lines or more failing lines falls below $floor"
+        params |= {"floor": _share(expectation.rule_floor), "lines": str(expectation.rule_floor_lines)}
+    return RenderedStringTemplateContent(
+        content_block_type="string_template",
+        styling={"classes": ["dg-demand"]},
+        string_template={
+            "template": template + ".",
+            "params": params,
+            "styling": {"params": {"threshold": {"tag": "strong"}}},
+        },
+    )
 
 
 def _failing(failed: int, evaluated: int) -> str:

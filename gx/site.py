@@ -98,6 +98,11 @@ class CheckLine:
     allowance_used: float | None
 
     @property
+    def judged(self) -> bool:
+        """Whether its figures mean anything."""
+        return self.state != NOT_JUDGED
+
+    @property
     def good(self) -> bool:
         """Whether it stands in nobody's way."""
         return self.state in (PASSED, NOT_APPLICABLE)
@@ -248,7 +253,7 @@ def _check_line(answer: ExpectationValidationResult) -> CheckLine | None:
     judged = state(answer)
     title = getattr(get_expectation_impl(answer.expectation_config.type), "title", check)
     if judged == NOT_JUDGED or not isinstance(details, Mapping):
-        needed = share(answer.expectation_config.kwargs.get("mostly", 1))
+        needed = share(getattr(answer.expectation_config.to_domain_obj(), "mostly", 1))
         return CheckLine(
             id=check, title=title, state=NOT_JUDGED, rate="", needed=needed, failed=0, evaluated=0, worst=None,
             worst_failed=0, allowance_used=None,

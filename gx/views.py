@@ -23,7 +23,7 @@ from great_expectations.render import RenderedDocumentContent
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from expectations_custom.renderers import FAILED, NOT_JUDGED, PASSED
+from expectations_custom.renderers import FAILED, NOT_APPLICABLE, NOT_JUDGED, PASSED
 from pipeline.wording import visible
 
 #: What the pages are written for. Served as a header; `frame-ancestors` means nothing in a <meta>.
@@ -45,6 +45,8 @@ _CLASS: Final = re.compile(r"dg-[a-z]+")
 _ANCHOR: Final = re.compile(r"check-[a-z0-9_]{1,64}")
 #: Columns of Great Expectations' table of results.
 _RESULT_COLUMNS: Final = ["Status", "Expectation", "Observed Value"]
+#: States of checks that need no reading.
+_CALM: Final = frozenset({PASSED[0], NOT_APPLICABLE[0]})
 #: What the status icon of a stock expectation means.
 _STOCK_STATES: Final = {"fa-check-circle": PASSED, "fa-times": FAILED, "fa-exclamation-triangle": NOT_JUDGED}
 #: A parameter of the stock header that is markup; the word beside it says the same.
@@ -72,9 +74,24 @@ class Judgement:
     observed: Any
 
     @property
+    def words(self) -> list[Any]:
+        """What is said in sentences."""
+        return [block for block in self.blocks if not _is_evidence(block)]
+
+    @property
+    def evidence(self) -> list[Any]:
+        """Tables of rules and lines."""
+        return [block for block in self.blocks if _is_evidence(block)]
+
+    @property
     def broken(self) -> bool:
         """Whether there are lines to look at."""
-        return any(isinstance(b, Mapping) and "dg-samples" in _classes(b) for b in self.blocks)
+        return any("dg-samples" in _classes(block) for block in self.evidence)
+
+    @property
+    def open(self) -> bool:
+        """Whether the evidence is what the reader came for; it is folded away where all is well."""
+        return self.state[0] not in _CALM
 
 
 class PageView:
@@ -118,7 +135,11 @@ class PageView:
             (others if judgement.title is None else ours).append(judgement)
         values = {"facts": None, "checks": (), "problems": (), "command": None, "home": None} | context
         return self.env.get_template(template or "page.html").render(
-            title=tree["page_title"], ours=ours, others=others, run_info=_run_info(tree), **values
+            title=tree["page_title"],
+            ours=sorted(ours, key=lambda one: not one.open),
+            others=others,
+            run_info=_run_info(tree),
+            **values,
         )
 
 
@@ -179,6 +200,10 @@ def _judgement(row: Sequence[Any]) -> Judgement:
             observed=observed,
         )
     return Judgement(title=None, anchor=None, state=_stock_state(status), blocks=blocks, observed=observed)
+
+
+def _is_evidence(block: Any) -> bool:
+    return isinstance(block, Mapping) and block.get("content_block_type") in ("table", "collapse")
 
 
 def _stock_state(status: Any) -> tuple[str, str]:
