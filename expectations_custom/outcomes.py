@@ -47,7 +47,8 @@ def evaluate(frame: pl.DataFrame, table: RuleTable, *, sample_lines: int, failin
     """Evaluate all rules.
 
     Args:
-        frame: the staged columns (`rules.columns`), one row a line.
+        frame: the staged columns (`rules.columns`), one row a line; the timestamp as Datetime("us") or as
+            microseconds since 1970.
         table: the rules.
         sample_lines: at most so many sample lines per check.
         failing: Parquet file to write with all failing (line_no, check, rule, field, reason), sorted by line.
@@ -71,7 +72,7 @@ def evaluate(frame: pl.DataFrame, table: RuleTable, *, sample_lines: int, failin
 
 def _judge(frame: pl.DataFrame, table: RuleTable) -> pl.DataFrame:
     """line_no and two booleans per rule: a{i} it applies, x{i} it applies and fails."""
-    lazy = nw.from_native(frame.lazy())
+    lazy = nw.from_native(frame.lazy().with_columns(pl.col("timestamp").to_physical()))
     for step in table.helper_steps:
         lazy = lazy.with_columns(*step)
     flags = []

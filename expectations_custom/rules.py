@@ -8,6 +8,8 @@ derived from the contract; nothing here names a value of the shop. One defect be
 - `timestamp_validity` owns unreadable instants and wrong days, `order_total` unreadable order details;
 - session rules (`funnel_order`, `platform_device`) leave out lines that cannot be placed.
 
+The staged timestamp stands as microseconds since 1970 (UTC) here, see `epoch_us`.
+
 Expressions follow SQL's null logic and end in `fill_null(False)` at the one place where they are
 evaluated (`outcomes.py`). Session facts are minima of `order_key`, one integer that orders by
 (timestamp, line_no); they need no ordered window and mean the same on every engine.
@@ -16,6 +18,7 @@ evaluated (`outcomes.py`). Session facts are minima of `order_key`, one integer 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import or_
 from typing import Final
@@ -136,6 +139,11 @@ def table(contract: Contract) -> RuleTable:
         *(_platform(contract, contract.platform, helpers) if contract.platform else ()),
     )
     return RuleTable(rules=rules, helper_steps=tuple(tuple(step) for step in helpers if step))
+
+
+def epoch_us(instant: datetime) -> int:
+    """Microseconds since 1970 in UTC: how rules see an instant, because engines disagree about zones."""
+    return (instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def columns(contract: Contract) -> tuple[str, ...]:
@@ -341,9 +349,9 @@ def _timestamps(field: Field) -> list[Rule]:
     ]
     bounds = []
     if field.not_before is not None:
-        bounds.append(nw.col(field.name) < nw.lit(field.not_before))
+        bounds.append(nw.col(field.name) < epoch_us(field.not_before))
     if field.before is not None:
-        bounds.append(nw.col(field.name) >= nw.lit(field.before))
+        bounds.append(nw.col(field.name) >= epoch_us(field.before))
     if bounds:
         rules.append(
             Rule(
