@@ -32,6 +32,8 @@ class Delivery:
     sha256: str
     #: Size of `path` in bytes.
     size: int
+    #: Device, inode, size, mtime and ctime of `path` when it was hashed; None when nobody looked.
+    identity: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,357 @@
+"""Taking a delivery: opening safely, hashing, decompressing, spooling, and refusing whole files.
+
+The path and the bytes are hostile. Nothing is opened that is not a regular file, nothing is
+decompressed beyond a ratio, and a file that changes while it is used is refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import filecmp
+import hashlib
+import io
+import os
+import re
+import stat
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Literal, cast
+
+from pipeline.errors import RefusedFile, StepFailed
+from pipeline.records import Delivery
+from pipeline.sniff import HEAD, require_json_lines
+
+#: Largest plain content of a delivery.
+MOST_BYTES: Final = 1 << 36
+#: Decompressed bytes per compressed byte; event logs compress 5 to 20 times.
+MOST_RATIO: Final = 100
+#: The ratio is not judged before this much came out.
+_RATIO_FROM: Final = 16 << 20
+_BLOCK: Final = 1 << 20
+_BLANK: Final = b" \t\r\n"
+_BOM: Final = b"\xef\xbb\xbf"
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:/")
+_MAGIC: Final = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
+_LOOKS: Final = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+@contextmanager
+def take(
+    source: Path | Literal["-"],
+    *,
+    folder: Path | None,
+    stdin: BinaryIO | None = None,
+    most_bytes: int = MOST_BYTES,
+) -> Iterator[Delivery]:
+    """Take a delivery for as long as the block lasts.
+
+    Args:
+        source: a `.jsonl`, `.jsonl.gz` or `.jsonl.zst` file, or "-" for standard input.
+        folder: where the plain bytes are kept as `<sha256>.jsonl` (0600). Without it a plain file is read
+            where it is, and a decompressed or spooled copy goes away with the block.
+        stdin: what "-" reads.
+        most_bytes: largest plain content.
+
+    Raises:
+        RefusedFile: the whole file is refused; on leaving the block also when it changed meanwhile.
+        StepFailed: the private copy could not be written.
+    """
+    with tempfile.TemporaryDirectory(prefix="daygate-") if folder is None else _kept(folder) as place:
+        delivery = _take(source, Path(place), stdin, most_bytes, in_place=folder is None)
+        yield delivery
+        verify_unchanged(delivery)
+
+
+def verify_unchanged(delivery: Delivery) -> None:
+    """Refuse a delivery whose file is no longer what was hashed.
+
+    Raises:
+        RefusedFile: reason changed.
+    """
+    if delivery.identity is None:
+        return
+    try:
+        now = _identity(delivery.path.stat(follow_symlinks=False))
+    except OSError:
+        now = None
+    if now != delivery.identity:
+        raise RefusedFile(
+            f"{delivery.name} changed while it was read.",
+            reason="changed",
+            hint="Wait until it is complete, then run the same command again.",
+        )
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[Path]:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    yield folder
+
+
+def _take(
+    source: Path | Literal["-"], place: Path, stdin: BinaryIO | None, most_bytes: int, *, in_place: bool
+) -> Delivery:
+    if source == "-":
+        if stdin is None:
+            raise ValueError("'-' needs stdin")
+        return _read(stdin, "standard input", place, most_bytes, suffix="", original=None)
+    path = Path(source)
+    name = printable(path.name)
+    with _open(path, name) as file:
+        before = _identity(os.fstat(file.fileno()))
+        suffix = path.suffix if path.suffix in _MAGIC else ""
+        original = path if in_place and not suffix else None
+        delivery = _read(file, name, place, most_bytes, suffix=suffix, original=original)
+        if _identity(os.fstat(file.fileno())) != before:
+            raise RefusedFile(f"{name} changed while it was read.", reason="changed", hint="Wait until it is complete.")
+    if original is None:
+        return delivery
+    return Delivery(path=path, name=name, sha256=delivery.sha256, size=delivery.size, identity=before)
+
+
+def _open(path: Path, name: str) -> BinaryIO:
+    """Open a regular file without following a link or waiting for a pipe."""
+    if _URL.match(str(path)):
+        raise RefusedFile(
+            f"{name} is named by a URL; only local files are read.", reason="url", hint="Download it first."
+        )
+    try:
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise _not_regular(name, found.st_mode)
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        code = error.errno if isinstance(error, OSError) else None
+        if code == errno.ELOOP:
+            raise _not_regular(name, stat.S_IFLNK) from None
+        why = os.strerror(code) if code else "not a possible path"
+        raise RefusedFile(f"{name} cannot be read: {why}.", reason="unreadable", hint="Check the path.") from None
+    opened = os.fstat(handle)
+    if not stat.S_ISREG(opened.st_mode):  # swapped between the two calls
+        os.close(handle)
+        raise _not_regular(name, opened.st_mode)
+    return os.fdopen(handle, "rb", buffering=0)
+
+
+def _not_regular(name: str, mode: int) -> RefusedFile:
+    looks = next((text for test, text in _LOOKS if test(mode)), "something else")
+    return RefusedFile(
+        f"{name} is not a regular file: it is {looks}.",
+        reason="not_regular_file",
+        hint="Name the file itself; a stream can be given as '-'.",
+    )
+
+
+def _identity(found: os.stat_result) -> tuple[int, ...]:
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def printable(name: str) -> str:
+    """A file name as text that can be encoded and takes one line."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace") if "\x00" not in name else repr(name)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class _Hashed(io.RawIOBase):
+    """A file whose bytes are hashed as they are read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.hash = hashlib.sha256()
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        block = self.file.read(size)
+        self.hash.update(block)
+        self.count += len(block)
+        return block
+
+
+def _read(file: BinaryIO, name: str, place: Path, most_bytes: int, *, suffix: str, original: Path | None) -> Delivery:
+    """Read everything once: hash, decompress, look at the head, and write the private copy unless it stays in place."""
+    hashed = _Hashed(file)
+    blocks = _limited(_sniffed(_PLAIN[suffix](hashed, name), name), name, most_bytes)
+    if original is not None:
+        size = sum(map(len, blocks))
+        return Delivery(path=original, name=name, sha256=hashed.hash.hexdigest(), size=size)
+    handle, temporary = tempfile.mkstemp(dir=place, prefix=".taking-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb", buffering=0) as copy:
+            size = _write(blocks, copy, name)
+        kept = place / f"{hashed.hash.hexdigest()}.jsonl"
+        if not (kept.is_file() and not kept.is_symlink() and filecmp.cmp(kept, temporary, shallow=False)):
+            Path(temporary).replace(kept)
+            _sync_folder(place)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    identity = _identity(kept.stat(follow_symlinks=False))
+    return Delivery(path=kept, name=name, sha256=hashed.hash.hexdigest(), size=size, identity=identity)
+
+
+def _write(blocks: Iterator[bytes], copy: BinaryIO, name: str) -> int:
+    size = 0
+    for block in blocks:
+        size += len(block)
+        left = memoryview(block)
+        try:
+            while left:
+                left = left[copy.write(left) :]
+        except OSError as error:
+            raise _no_room(name, error) from error
+    try:
+        os.fsync(copy.fileno())
+    except OSError as error:
+        raise _no_room(name, error) from error
+    return size
+
+
+def _no_room(name: str, error: OSError) -> StepFailed:
+    return StepFailed(
+        f"The private copy of {name} could not be written: {os.strerror(error.errno or errno.EIO)}.",
+        step="stage",
+        hint="Make room in the data folder (DAYGATE_HOME) or the temporary folder, then run again.",
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _blocks(file: _Hashed, name: str) -> Iterator[bytes]:
+    while block := _read_block(file, name):
+        yield block
+
+
+def _read_block(file: _Hashed, name: str) -> bytes:
+    try:
+        return file.read(_BLOCK)
+    except OSError as error:
+        why = os.strerror(error.errno or errno.EIO)
+        raise RefusedFile(f"{name} cannot be read: {why}.", reason="unreadable", hint="Check the disk.") from None
+
+
+def _compressed(file: _Hashed, name: str, suffix: str) -> Iterator[bytes]:
+    """The compressed blocks, after the first bytes were found to be what the suffix says."""
+    first = _read_block(file, name)
+    if first and not first.startswith(_MAGIC[suffix]):
+        raise RefusedFile(
+            f"{name} ends in {suffix} but is not compressed so.", reason="not_jsonl", hint="Name it by what it is."
+        )
+    while first:
+        yield first
+        first = _read_block(file, name)
+
+
+def _gunzip(file: _Hashed, name: str) -> Iterator[bytes]:
+    """Streaming gzip, several members in a row included."""
+    engine, made, fresh = zlib.decompressobj(wbits=31), 0, True
+    for block in _compressed(file, name, ".gz"):
+        data = block
+        while data:
+            if engine.eof:
+                data = data.lstrip(b"\x00")  # padding between members is allowed
+                if not data:
+                    break
+                engine, fresh = zlib.decompressobj(wbits=31), True
+            try:
+                plain = engine.decompress(data, _BLOCK)
+            except zlib.error:
+                raise _damaged(name) from None
+            fresh = False
+            made += len(plain)
+            _check_ratio(made, file.count, name)
+            yield plain
+            data = engine.unused_data if engine.eof else engine.unconsumed_tail
+    if not (engine.eof or fresh):
+        raise _damaged(name)
+
+
+def _unzstd(file: _Hashed, name: str) -> Iterator[bytes]:
+    """Streaming zstd, several frames in a row included."""
+    import zstandard  # noqa: PLC0415  # only for such files
+
+    class Source(io.RawIOBase):
+        """The compressed blocks as a file, and whether the last one was seen."""
+
+        blocks = _compressed(file, name, ".zst")
+
+        def read(self, size: int = -1) -> bytes:  # noqa: ARG002  # any size is fine for the reader
+            return next(self.blocks, b"")
+
+    window = 1 << 27  # more memory than this is no honest log file
+    made, tail = 0, zstandard.ZstdDecompressor(max_window_size=window)
+    with tail.stream_reader(cast("Any", Source()), read_across_frames=True) as reader:
+        while True:
+            try:
+                plain = reader.read(_BLOCK)
+            except zstandard.ZstdError:
+                raise _damaged(name) from None
+            if not plain:
+                return
+            made += len(plain)
+            _check_ratio(made, file.count, name)
+            yield plain
+
+
+_PLAIN: Final[dict[str, Callable[[_Hashed, str], Iterator[bytes]]]] = {"": _blocks, ".gz": _gunzip, ".zst": _unzstd}
+
+
+def _damaged(name: str) -> RefusedFile:
+    return RefusedFile(
+        f"{name} is damaged or cut off: it does not decompress to its end.",
+        reason="damaged",
+        hint="Transfer it again.",
+    )
+
+
+def _check_ratio(made: int, taken: int, name: str) -> None:
+    if made > _RATIO_FROM and made > MOST_RATIO * taken:
+        raise RefusedFile(
+            f"{name} decompresses to more than {MOST_RATIO} times its size.",
+            reason="too_large",
+            hint="If that is right, decompress it yourself and give the plain file.",
+        )
+
+
+def _limited(blocks: Iterator[bytes], name: str, most_bytes: int) -> Iterator[bytes]:
+    size = 0
+    for block in blocks:
+        size += len(block)
+        if size > most_bytes:
+            raise RefusedFile(
+                f"{name} holds more than {most_bytes:,} bytes.", reason="too_large", hint="Split it by day."
+            )
+        yield block
+
+
+def _sniffed(blocks: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """Pass the blocks on; the first non-blank bytes must look like JSON Lines."""
+    head, judged = b"", False
+    for block in blocks:
+        if not judged:
+            head = (head + block).removeprefix(_BOM).lstrip(_BLANK)
+            if len(head) >= HEAD:
+                require_json_lines(head[:HEAD], name, whole=False)
+                judged = True
+        yield block
+    if not head:
+        raise RefusedFile(f"{name} is empty: it holds no event.", reason="empty", hint="Check what wrote it.")
+    if not judged:
+        require_json_lines(head, name, whole=True)

@@ -1,0 +1,139 @@
+"""Order details: the JSON document inside an order line (`x-order-total`), read exactly or not at all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
+from typing import Any, Final, NoReturn
+
+from pipeline.contract import OrderTotal
+from pipeline.parse_slow import DEPTH_CAP, UNSTORABLE, decimal, deeper_than, fits_decimal
+
+#: Exact or nothing: a sum that would have to be rounded raises.
+_EXACT: Final = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
+#: PostgreSQL expands a jsonb number to all its digits; far fewer than its own limit are plenty.
+_LONGEST_NUMBER: Final = 1000
+_MOST_UNITS: Final = 10**9
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Details:
+    """What an order line says of its own sum. The amounts are None when the document is unreadable."""
+
+    items_total: Decimal | None = None
+    discount: Decimal | None = None
+    shipping: Decimal | None = None
+    #: PostgreSQL can hold the text as jsonb.
+    storable: bool = True
+
+    @property
+    def readable(self) -> bool:
+        """The amounts are there."""
+        return self.items_total is not None
+
+
+class _Unstorable(ValueError):
+    """Not JSON, or JSON that jsonb refuses."""
+
+
+class _Unreadable(ValueError):
+    """JSON, but no order details."""
+
+
+class _Repeated:
+    """Stands for an object with a repeated key: storable, but nobody can say what it means."""
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        self.pairs = pairs
+
+
+def read(text: str, order: OrderTotal) -> Details:
+    """Read the document; anything but order details in exact numbers is unreadable, never guessed."""
+    try:
+        document = _decode(text)
+    except _Unstorable:
+        return Details(storable=False)
+    if not isinstance(document, dict):
+        return Details()
+    try:
+        return _amounts(document, order)
+    except (_Unreadable, ArithmeticError):
+        return Details()
+
+
+def _amounts(document: dict[str, Any], order: OrderTotal) -> Details:
+    items = document.get(order.items)
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise _Unreadable
+    total = Decimal(0)
+    for item in items:
+        quantity = _number(item.get(order.item_quantity))
+        if not 0 <= quantity <= _MOST_UNITS:
+            raise _Unreadable
+        total = _EXACT.add(total, _EXACT.multiply(quantity, _number(item.get(order.item_price))))
+    return Details(
+        items_total=_number(total),
+        discount=_number(document.get(order.discount), absent=Decimal(0)),
+        shipping=_number(document.get(order.shipping), absent=Decimal(0)),
+    )
+
+
+def _number(value: object, *, absent: Decimal | None = None) -> Decimal:
+    """A JSON number that fits our decimals; bool is none, although Python thinks so."""
+    if value is None and absent is not None:
+        return absent
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not fits_decimal(value):
+        raise _Unreadable
+    return Decimal(value)
+
+
+def _decode(text: str) -> Any:
+    if deeper_than(text, DEPTH_CAP):
+        raise _Unstorable
+    try:
+        document = _DECODER.decode(text)
+    except ValueError as error:
+        raise _Unstorable from error
+    if "\\u" in text and not _texts_are_storable(document):
+        raise _Unstorable
+    return document
+
+
+def _texts_are_storable(value: Any) -> bool:
+    if isinstance(value, str):
+        return not UNSTORABLE.search(value)
+    if isinstance(value, dict):
+        return all(_texts_are_storable(part) for pair in value.items() for part in pair)
+    if isinstance(value, _Repeated):
+        return all(_texts_are_storable(part) for pair in value.pairs for part in pair)
+    return not isinstance(value, list) or all(map(_texts_are_storable, value))
+
+
+def _refuse(_: str) -> NoReturn:
+    raise _Unstorable
+
+
+def _integer(token: str) -> int:
+    if len(token) > _LONGEST_NUMBER:
+        raise _Unstorable
+    return int(token)
+
+
+def _decimal(token: str) -> Decimal:
+    value = decimal(token)
+    if len(token) > _LONGEST_NUMBER or not value.is_finite() or abs(value.adjusted()) > _LONGEST_NUMBER:
+        raise _Unstorable
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Any:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _Repeated(pairs)
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_decimal, parse_constant=_refuse
+)

@@ -1,0 +1,242 @@
+"""Staging: a delivery becomes Parquet parts of typed columns, every line accounted for.
+
+The file is cut at newlines into ranges; each range is parsed and written on its own, in this process
+for small files and in worker processes for big ones. Memory does not grow with the file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+from pipeline import stage_worker
+from pipeline.contract import Contract
+from pipeline.errors import RefusedFile, StepFailed
+from pipeline.records import Delivery, Staged
+from pipeline.stage_worker import Part, Range
+
+#: Bytes of a range: one Parquet part.
+RANGE: Final = 16 << 20
+#: Smaller deliveries are parsed here; starting a worker costs more.
+IN_PROCESS: Final = 8 << 20
+MOST_LINES: Final = 2**26 - 1
+#: Bytes read at once where only newlines matter.
+_PIECE: Final = 4 << 20
+
+Progress = Callable[[int, int], None]
+
+
+def stage(
+    delivery: Delivery,
+    *,
+    day: date,
+    contract: Contract,
+    folder: Path,
+    workers: int,
+    on_progress: Progress | None = None,
+    range_bytes: int = RANGE,
+) -> Staged:
+    """Stage a delivery into `folder` as `part-00000.parquet` and so on, in line order.
+
+    Args:
+        day: the business day its place in the day is counted from.
+        folder: made if missing; parts of an earlier attempt are removed.
+        workers: processes for a big file.
+        on_progress: called with (bytes done, bytes in all).
+        range_bytes: bytes of a range.
+
+    Raises:
+        RefusedFile: more lines than can be numbered, or the file got shorter meanwhile.
+        StepFailed: a worker died or a part could not be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("part-*.parquet*"):
+        old.unlink()
+    ranges = _ranges(delivery, range_bytes)
+    work = stage_worker.Work(path=str(delivery.path), folder=str(folder), day=day, contract=contract)
+    lines = 0
+    parts: list[Part] = []
+    with _parsing(work, workers if delivery.size > IN_PROCESS else 0) as parse:
+        done = 0
+        for cut, part in parse(ranges):
+            if part.rows + part.blank_lines != cut.lines:
+                raise StepFailed(
+                    f"Lines {cut.first_line}+ of {delivery.name}: {cut.lines} lines became {part.rows} rows and "
+                    f"{part.blank_lines} blank lines.",
+                    step="stage",
+                    hint="This is a bug in daygate or the file changed meanwhile; run again.",
+                )
+            parts.append(part)
+            lines += part.rows
+            done += cut.length
+            if on_progress is not None:
+                on_progress(done, delivery.size)
+    parts.sort(key=lambda part: part.path)
+    return Staged(
+        delivery=delivery,
+        day=day,
+        parts=tuple(Path(part.path) for part in parts),
+        lines=lines,
+        blank_lines=sum(part.blank_lines for part in parts),
+        lines_with_unknown_keys=sum(part.lines_with_unknown_keys for part in parts),
+    )
+
+
+def raw_lines(delivery: Delivery, spans: Iterable[tuple[int, int]], *, longest: int | None = None) -> Iterator[bytes]:
+    """The raw bytes of lines by (byte_offset, byte_length), in the order given.
+
+    Args:
+        longest: cut each line after so many bytes; a single line can be as big as the file.
+
+    Raises:
+        RefusedFile: the file cannot be opened any more, or is shorter than a span.
+    """
+    with _opened(delivery) as handle:
+        for offset, length in spans:
+            yield _read_exactly(delivery, handle, offset, length if longest is None else min(length, longest))
+
+
+def _read_exactly(delivery: Delivery, handle: int, offset: int, length: int) -> bytes:
+    data = os.pread(handle, length, offset)
+    while len(data) < length:
+        more = os.pread(handle, length - len(data), offset + len(data))
+        if not more:
+            raise _changed(delivery)
+        data += more
+    return data
+
+
+@contextmanager
+def _opened(delivery: Delivery) -> Iterator[int]:
+    try:
+        handle = os.open(delivery.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        raise _changed(delivery) from None
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _changed(delivery: Delivery) -> RefusedFile:
+    return RefusedFile(
+        f"{delivery.name} changed while it was read.", reason="changed", hint="Wait until it is complete."
+    )
+
+
+def _ranges(delivery: Delivery, range_bytes: int) -> Iterator[Range]:
+    """Cut at newlines, counting lines; a line that fills a whole range is one of its own."""
+    index, line, offset = 0, 1, 0
+    with _opened(delivery) as handle:
+        while offset < delivery.size:
+            data = os.pread(handle, range_bytes, offset)
+            end = data.rfind(b"\n") + 1
+            if offset + len(data) >= delivery.size:
+                end = delivery.size - offset
+                data = data[:end]
+            if not data:
+                raise _changed(delivery)
+            oversized = not end
+            if oversized:
+                end = _line_end(handle, offset + len(data), delivery.size) - offset
+                lines = 1
+            else:
+                lines = data.count(b"\n", 0, end) + (data[end - 1 : end] != b"\n")
+            if line + lines - 1 > MOST_LINES:
+                raise RefusedFile(
+                    f"{delivery.name} has more than {MOST_LINES:,} lines.", reason="too_large", hint="Split it by day."
+                )
+            yield Range(index=index, offset=offset, length=end, first_line=line, lines=lines, oversized=oversized)
+            index, line, offset = index + 1, line + lines, offset + end
+
+
+def _line_end(handle: int, offset: int, size: int) -> int:
+    """Where the line ends (past its newline) that goes on at `offset`."""
+    while offset < size:
+        data = os.pread(handle, _PIECE, offset)
+        newline = data.find(b"\n")
+        if newline >= 0:
+            return offset + newline + 1
+        if not data:
+            break
+        offset += len(data)
+    return size
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """Worker processes that take ranges while they are still being cut."""
+
+    executor: ProcessPoolExecutor
+    workers: int
+
+    def __call__(self, ranges: Iterator[Range]) -> Iterator[tuple[Range, Part]]:
+        waiting: dict[Future[Part], Range] = {}
+        for cut in ranges:
+            with _step_errors():
+                waiting[self.executor.submit(stage_worker.parse_part, cut)] = cut
+            if len(waiting) > self.workers:
+                yield from self.finished(waiting)
+        while waiting:
+            yield from self.finished(waiting)
+
+    def finished(self, waiting: dict[Future[Part], Range]) -> Iterator[tuple[Range, Part]]:
+        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            with _step_errors():
+                part = future.result()
+            yield waiting.pop(future), part
+
+
+@contextmanager
+def _parsing(
+    work: stage_worker.Work, workers: int
+) -> Iterator[Callable[[Iterator[Range]], Iterator[tuple[Range, Part]]]]:
+    """A function that parses ranges, here (no workers) or in worker processes."""
+    if not workers:
+        yield partial(_parse_here, work)
+        return
+    # Spawned: a forked child would inherit locks of threads that do not exist in it.
+    executor = ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=stage_worker.start, initargs=(work,)
+    )
+    try:
+        yield _Pool(executor, workers)
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _parse_here(work: stage_worker.Work, ranges: Iterator[Range]) -> Iterator[tuple[Range, Part]]:
+    for cut in ranges:
+        with _step_errors():
+            part = work.parse(cut)
+        yield cut, part
+
+
+@contextmanager
+def _step_errors() -> Iterator[None]:
+    """What stops staging, in words a person can act on."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise StepFailed(
+            "A process that parses the file died (out of memory?).",
+            step="stage",
+            hint="Free some memory or set DAYGATE_WORKERS=1, then run again.",
+        ) from error
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise StepFailed(
+            f"Staging could not read the delivery or write its parts: {why}.",
+            step="stage",
+            hint="Look at the disk of the data folder (DAYGATE_HOME), then run again.",
+        ) from error
