@@ -87,7 +87,9 @@ def faults(texts: Iterable[str], usual: Mapping[str, float]) -> dict[str, float]
     for text in texts:
         found = _FAULT.match(text)
         if found is None or found[1] not in usual:
-            raise SettingsError(f"--fault takes NAME or NAME=RATE; the names are {', '.join(usual)}.")
+            raise SettingsError(
+                "--fault takes NAME or NAME=RATE of a known fault.", hint="daygate generate --fault list"
+            )
         rate = float(found[2]) if found[2] else usual[found[1]]
         if not 0 < rate <= 1:
             raise SettingsError(f"--fault {found[1]}: the rate must be above 0 and at most 1.")

@@ -67,19 +67,24 @@ Force = Annotated[
 ]
 
 
-@app.callback()
-def common(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; they may hold values from events.")] = False,
-) -> None:
-    """Options that stand before the command."""
-    del debug  # read by scheduler.boundary, which must know it before anything is parsed
-    if version:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         from scheduler.output import write
         from scheduler.version import installed
 
         write(f"daygate {installed()}")
         raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; they may hold values from events.")] = False,
+) -> None:
+    """Options that stand before the command; both are dealt with before a command starts."""
+    del version, debug
 
 
 @app.command()
@@ -177,7 +182,9 @@ def generate(
     ] = None,
     fault: Annotated[
         list[str] | None,
-        typer.Option("--fault", envvar="DAYGATE_FAULT", metavar="NAME[=RATE]", help="Plant one kind of defect."),
+        typer.Option(
+            "--fault", envvar="DAYGATE_FAULT", metavar="NAME[=RATE]", help="Plant a kind of defect; list shows them."
+        ),
     ] = None,
 ) -> int:
     """Simulate the shop's events (default: of yesterday)."""

@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from datetime import date as Date  # noqa: N812  # `date` is the flag
 from pathlib import Path
 from time import monotonic
+from typing import Final
 
-from pipeline import contract
-from pipeline.errors import SettingsError
+from pipeline import contract, simulate
+from pipeline.errors import ExitCode, SettingsError
 from pipeline.wording import visible
 from scheduler import arguments
 from scheduler.commands.common import start as read_settings
-from scheduler.output import seconds, write
+from scheduler.output import columns, seconds, write
 from scheduler.screen import progress
+
+#: Stands for no fault but for the question which there are.
+LIST: Final = "list"
 
 
 def generate(
@@ -27,16 +31,20 @@ def generate(
     output: Path | None,
     faults: Sequence[str],
 ) -> int:
-    """Write one file per day and say where, how many lines, and what was planted."""
+    """Write one file per day and say where, how many lines, and what was planted.
+
+    The fault `list` prints the known faults instead.
+    """
+    if LIST in faults:
+        write(_known())
+        return ExitCode.OK
     days = _days(date, start, end)
     settings = read_settings(users=users, seed=seed)
-    from pipeline import simulate
-
     planted = arguments.faults(faults, {name: fault.rate for name, fault in simulate.FAULTS.items()})
     rules = contract.load(settings.contract)
-    for day in days:
+    for number, day in enumerate(days, 1):
         began = monotonic()
-        with progress() as shown, shown.step(f"generate {day}"):
+        with progress() as shown, shown.step(f"{day} ({number} of {len(days)})"):
             made = simulate.generate(
                 day,
                 contract=rules,
@@ -50,7 +58,12 @@ def generate(
         write(f"{visible(str(made.path), limit=1000)}: {made.lines:,} lines, {seconds(monotonic() - began)}")
         for name, lines in made.planted.items():
             write(f"  planted {name}: {lines:,} lines, for {simulate.FAULTS[name].caught_by} to catch")
-    return 0
+    return ExitCode.OK
+
+
+def _known() -> str:
+    rows = [(fault.name, fault.caught_by, fault.describes) for fault in simulate.FAULTS.values()]
+    return "\n".join(columns([("name", "caught by", "what it does"), *rows], ("<", "<", "<"), indent=0))
 
 
 def _days(date: str | None, start: str | None, end: str | None) -> tuple[Date, ...]:
