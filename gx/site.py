@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import re
 import shlex
 import shutil
@@ -36,6 +35,7 @@ from great_expectations.render.renderer.page_renderer import ValidationResultsPa
 
 from expectations_custom.renderers import FAILED, NOT_APPLICABLE, NOT_JUDGED, PASSED, WARNED, raised_type, state
 from expectations_custom.rules import CHECKS
+from gx.files import fresh_folder, replace_file, sync_folder
 from gx.views import ASSETS, PageView
 from pipeline.errors import DaygateError
 from pipeline.records import DaySummary, Verdict
@@ -126,9 +126,9 @@ def render_page(
     """
     try:
         page = _page(result, facts)
-        with _fresh(folder) as fresh:
+        with fresh_folder(folder) as fresh:
             _copy_assets(fresh)
-            _write(fresh / INDEX, page.encode())
+            replace_file(fresh / INDEX, page.encode())
     except Exception as error:
         # Whatever a renderer of some expectation raises; its text may hold values from events.
         raise DocsError(
@@ -156,9 +156,9 @@ def publish_page(page_folder: Path, site_folder: Path, run_id: str) -> Path:
     target = site_folder / "runs" / run_id
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _fresh(target) as fresh:
+        with fresh_folder(target) as fresh:
             shutil.copytree(page_folder, fresh, dirs_exist_ok=True)
-            _sync(fresh)
+            sync_folder(fresh)
     except OSError as error:
         raise DocsError(f"The page of run {run_id} could not be published to {site_folder} ({_why(error)}).") from error
     return target / INDEX
@@ -183,7 +183,7 @@ def publish_index(site_folder: Path, days: Sequence[DaySummary], *, generated_at
         site_folder.mkdir(parents=True, exist_ok=True)
         page = PageView().render(None, "index.html", days=rows, generated_at=generated_at)
         _copy_assets(site_folder)
-        _write(site_folder / INDEX, page.encode())
+        replace_file(site_folder / INDEX, page.encode())
     except OSError as error:
         raise DocsError(f"The index in {site_folder} could not be written ({_why(error)}).") from error
     return site_folder / INDEX
@@ -350,55 +350,10 @@ def _counting_failures() -> Iterator[list[None]]:
             logger.removeFilter(swallow)
 
 
-@contextmanager
-def _fresh(target: Path) -> Iterator[Path]:
-    """A new folder beside `target` that takes its place when the block ends well and vanishes otherwise."""
-    fresh, old = (target.with_name(f".{target.name}.{what}.{os.getpid()}") for what in ("new", "old"))
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    try:
-        yield fresh
-        if target.exists():
-            os.rename(target, old)
-        os.rename(fresh, target)
-        _sync_folder(target.parent)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
 def _copy_assets(folder: Path) -> None:
     (folder / "assets").mkdir(exist_ok=True)
     for asset in sorted(ASSETS.iterdir()):
-        _write(folder / "assets" / asset.name, asset.read_bytes())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file in one step, on disk when this returns."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-    _sync_folder(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-    for path in (folder, *(p for p in folder.rglob("*") if p.is_dir())):
-        _sync_folder(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        replace_file(folder / "assets" / asset.name, asset.read_bytes())
 
 
 def _why(error: BaseException) -> str:
