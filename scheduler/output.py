@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TextIO
 
+from pipeline.errors import DaygateError
+
 #: Widths in cells: below the first a terminal is taken for broken, above the second lines get too long to read.
 _NARROWEST, _USUAL, _WIDEST = 40, 80, 120
 #: Fewer cells of a cut text tell nothing.
@@ -115,7 +117,9 @@ def write(text: str, *, error: bool = False) -> None:
     """Write one block and a newline to stdout (or stderr) at once.
 
     Raises:
-        SystemExit: with `READER_GONE` when the reader has closed the pipe; nothing more is written.
+        SystemExit: with `READER_GONE` when the reader of stdout has closed the pipe. That of stderr may go:
+            the work goes on without being told of.
+        DaygateError: stdout cannot be written, for example to a full disk.
     """
     stream = sys.stderr if error else sys.stdout
     if stream is None:
@@ -125,7 +129,11 @@ def write(text: str, *, error: bool = False) -> None:
     try:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()
-    except BrokenPipeError:
-        # The interpreter flushes once more at exit; that must not meet the closed pipe again.
+    except OSError as problem:
+        # The interpreter flushes once more at exit; that must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        raise SystemExit(READER_GONE) from None
+        if error:
+            return
+        if isinstance(problem, BrokenPipeError):
+            raise SystemExit(READER_GONE) from None
+        raise DaygateError(f"The answer cannot be written ({problem.strerror}).") from problem

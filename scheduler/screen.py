@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.progress import Progress, Silent
 from pipeline.wording import visible
+from scheduler.output import write
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -71,9 +72,17 @@ class OneLine(logging.Formatter):
         return visible(text, limit=_LONGEST_RECORD)
 
 
+class ToStderr(logging.Handler):
+    """Writes each record to what is stderr at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record; a reader that went away does not stop the work."""
+        write(self.format(record), error=True)
+
+
 def configure_logging(level: str) -> None:
     """Send records of that level and above to stderr."""
-    handler = logging.StreamHandler()
+    handler = ToStderr()
     handler.setFormatter(OneLine())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pipeline.errors import DaygateError, SettingsError
 from pipeline.settings import Settings
@@ -21,7 +21,7 @@ from scheduler.version import installed
 if TYPE_CHECKING:
     from scheduler.app import CheckOutcome
 
-STDIN = "-"
+STDIN: Final = "-"
 
 
 def check(  # one keyword per flag
