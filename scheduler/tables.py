@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline.records import DaySummary, Severity
 from pipeline.wording import share, visible
-from scheduler.output import Align, Look, Role, columns
+from scheduler.output import Align, Look, Role, columns, pad, wide
 
 if TYPE_CHECKING:
     from expectations_custom.rules import Check, Rule
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _DAY_HEAD: Final = ("day", "outcome", "lines", "loaded", "quarantined", "attempt", "run")
 _DAY_ALIGNS: Final[tuple[Align, ...]] = ("<", "<", ">", ">", ">", ">", "<")
+#: Cells a sentence gets at least, however long the name before it.
+_NARROWEST: Final = 30
 _MISSING: Final = "missing"
 
 
@@ -89,13 +91,23 @@ def rules(
         head = f"{visible(check.id)} ({check.type}, {severities[check.id]})"
         text += ["", look.paint(head, "strong") + f": {share(thresholds[check.id])} of lines must be good."]
         text += textwrap.wrap(check.says, look.width - 2, initial_indent="  ", subsequent_indent="  ")
+        width = max((wide(visible(rule.id)) for rule in members), default=0)
         for rule in members:
-            text.append(f"    {visible(rule.id)}")
-            says = f"{visible(rule.says)} [{visible(rule.source)}]"
-            text += textwrap.wrap(
-                says, look.width - 6, initial_indent=" " * 6, subsequent_indent=" " * 6, break_on_hyphens=False
-            )
+            text += _hanging(visible(rule.id), f"{visible(rule.says)} [{visible(rule.source)}]", width, look)
     return "\n".join(text)
+
+
+def _hanging(name: str, says: str, width: int, look: Look) -> list[str]:
+    """The name once, the sentence beside it in as many lines as it takes."""
+    indent = 4 + width + 2
+    return textwrap.wrap(
+        says,
+        max(look.width, indent + _NARROWEST),
+        initial_indent="    " + pad(name, width + 2),
+        subsequent_indent=" " * indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 def findings(found: Sequence[Finding], look: Look) -> str:

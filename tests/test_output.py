@@ -7,10 +7,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import jsonschema
+import narwhals as nw
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from expectations_custom.rules import Check, Rule
 from pipeline.records import CheckReport, CheckResult, DaySummary, RuleResult, Sample, Verdict
 from pipeline.wording import percent, visible
 from scheduler import output, output_json, report_text, tables
@@ -400,3 +402,36 @@ def test_columns_stand_under_each_other_with_wide_letters():
 def test_the_worst_outcome_counts(codes, expected):
     """Refused before not judged, before busy, before FAIL."""
     assert expected == worst(codes)
+
+
+def test_rules_show_threshold_sentence_and_source_in_80_columns():
+    """Each rule stands beside what it says and where the contract says so."""
+    checks = [Check(id="value_ranges", type="range_check", title="Values", says="A line fails when it is bad. " * 4)]
+    always = nw.lit(value=True)
+    members = [
+        Rule(
+            id=name,
+            check="value_ranges",
+            field=name,
+            says=f"{name} is outside the range of the contract, or is of a wrong type",
+            source=f"/properties/{name}",
+            applies=always,
+            fails=always,
+        )
+        for name in ("quantity", HOSTILE[:9])
+    ]
+    text = tables.rules(
+        [(checks[0], members)],
+        source="schema.json",
+        thresholds={"value_ranges": 0.995},
+        severities={"value_ranges": "warning"},
+        floor=0.9,
+        floor_lines=5,
+        look=Look(),
+    )
+
+    assert "value_ranges (range_check, warning): 99.5 % of lines must be good." in text
+    assert "[/properties/quantity]" in text
+    assert "Every single rule also needs 90 % once 5 lines fail it." in text
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 80
