@@ -23,11 +23,16 @@ def fresh_folder(target: Path) -> Iterator[Path]:
         yield fresh
         if target.exists():
             os.rename(target, old)
-        os.rename(fresh, target)
+        try:
+            os.rename(fresh, target)
+        except OSError:
+            if old.exists():
+                os.rename(old, target)
+            raise
         _sync_entries(target.parent)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 from string import Template
 from typing import Any, Final
@@ -103,22 +104,7 @@ class PageView:
     """
 
     def __init__(self, custom_styles_directory: str | None = None, custom_views_directory: str | None = None) -> None:
-        self.env = Environment(
-            loader=FileSystemLoader(TEMPLATES),
-            autoescape=True,
-            finalize=_finalize,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self.env.filters |= {
-            "segments": segments,
-            "classes": _classes,
-            "count": _count,
-            "moment": _moment,
-            "long": _long,
-        }
-        self.env.globals["policy"] = META_POLICY
+        self.env = _environment()
 
     def render(self, document: RenderedDocumentContent | None, template: str | None = None, **context: Any) -> str:
         """The page as text.
@@ -141,6 +127,22 @@ class PageView:
             run_info=_run_info(tree),
             **values,
         )
+
+
+@cache
+def _environment() -> Environment:
+    """Compiled templates are kept: they are the same for every page."""
+    env = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=_finalize,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters |= {"segments": segments, "classes": _classes, "count": _count, "moment": _moment, "long": _long}
+    env.globals["policy"] = META_POLICY
+    return env
 
 
 def judgements(tree: Mapping[str, Any]) -> Iterator[Judgement]:

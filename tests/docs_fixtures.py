@@ -64,7 +64,9 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     return pl.DataFrame(rows, schema=schema).to_pandas(use_pyarrow_extension_array=True)
 
 
-def checked(rows: list[dict[str, Any]], *, run_name: str = "check", actions: Any = None, **options: Any) -> CheckpointResult:
+def checked(
+    rows: list[dict[str, Any]], *, run_name: str = "check", actions: Any = None, **options: Any
+) -> CheckpointResult:
     """What Great Expectations says of those events."""
     context = great_expectations.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
