@@ -17,8 +17,10 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, cast
+from typing import Any, BinaryIO, Final, Literal
 
 from pipeline.errors import RefusedFile, StepFailed
 from pipeline.records import Delivery
@@ -34,7 +36,8 @@ _BLOCK: Final = 1 << 20
 _BLANK: Final = b" \t\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:/")
-_MAGIC: Final = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
+#: A zstd window beyond this is no honest log file.
+_WINDOW: Final = 1 << 27
 _LOOKS: Final = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -109,7 +112,7 @@ def _take(
     name = printable(path.name)
     with _open(path, name) as file:
         before = _identity(os.fstat(file.fileno()))
-        suffix = path.suffix if path.suffix in _MAGIC else ""
+        suffix = path.suffix if path.suffix in _PLAIN else ""
         original = path if in_place and not suffix else None
         delivery = _read(file, name, place, most_bytes, suffix=suffix, original=original)
         if _identity(os.fstat(file.fileno())) != before:
@@ -247,70 +250,67 @@ def _read_block(file: _Hashed, name: str) -> bytes:
         raise RefusedFile(f"{name} cannot be read: {why}.", reason="unreadable", hint="Check the disk.") from None
 
 
-def _compressed(file: _Hashed, name: str, suffix: str) -> Iterator[bytes]:
-    """The compressed blocks, after the first bytes were found to be what the suffix says."""
-    first = _read_block(file, name)
-    if first and not first.startswith(_MAGIC[suffix]):
-        raise RefusedFile(
-            f"{name} ends in {suffix} but is not compressed so.", reason="not_jsonl", hint="Name it by what it is."
-        )
-    while first:
-        yield first
-        first = _read_block(file, name)
-
-
-def _gunzip(file: _Hashed, name: str) -> Iterator[bytes]:
-    """Streaming gzip, several members in a row included."""
-    engine, made, fresh = zlib.decompressobj(wbits=31), 0, True
-    for block in _compressed(file, name, ".gz"):
-        data = block
-        while data:
-            if engine.eof:
-                data = data.lstrip(b"\x00")  # padding between members is allowed
-                if not data:
-                    break
-                engine, fresh = zlib.decompressobj(wbits=31), True
-            try:
-                plain = engine.decompress(data, _BLOCK)
-            except zlib.error:
-                raise _damaged(name) from None
-            fresh = False
-            made += len(plain)
-            _check_ratio(made, file.count, name)
-            yield plain
-            data = engine.unused_data if engine.eof else engine.unconsumed_tail
-    if not (engine.eof or fresh):
+def _decompressed(file: _Hashed, name: str, packing: _Packing) -> Iterator[bytes]:
+    """Streaming decompression, several members in a row included, in bounded memory."""
+    engine, made, used = packing.engine(), 0, False
+    for block in _blocks(file, name):
+        if not used and not block.startswith(packing.magic):
+            raise RefusedFile(
+                f"{name} is not compressed as its suffix says.", reason="not_jsonl", hint="Name it by what it is."
+            )
+        for start in range(0, len(block), packing.piece):
+            data = block[start : start + packing.piece]
+            while data:
+                if engine.eof:
+                    data = data.lstrip(packing.padding)
+                    if not data:
+                        break
+                    engine = packing.engine()
+                try:
+                    plain = engine.decompress(data)
+                except packing.error():
+                    raise _damaged(name) from None
+                used = True
+                data = engine.unused_data if engine.eof else b""
+                made += len(plain)
+                _check_ratio(made, file.count - len(block) + start + packing.piece, name)
+                yield plain
+    if used and not engine.eof:
         raise _damaged(name)
 
 
-def _unzstd(file: _Hashed, name: str) -> Iterator[bytes]:
-    """Streaming zstd, several frames in a row included."""
+@dataclass(frozen=True, slots=True)
+class _Packing:
+    """A kind of compression."""
+
+    magic: bytes
+    #: Bytes given to the engine at once: even at the format's highest ratio they become some megabytes only.
+    piece: int
+    #: What may stand between members.
+    padding: bytes
+    engine: Callable[[], Any]
+    error: Callable[[], type[Exception]]
+
+
+def _zstd_engine() -> Any:
     import zstandard  # noqa: PLC0415  # only for such files
 
-    class Source(io.RawIOBase):
-        """The compressed blocks as a file, and whether the last one was seen."""
-
-        blocks = _compressed(file, name, ".zst")
-
-        def read(self, size: int = -1) -> bytes:  # noqa: ARG002  # any size is fine for the reader
-            return next(self.blocks, b"")
-
-    window = 1 << 27  # more memory than this is no honest log file
-    made, tail = 0, zstandard.ZstdDecompressor(max_window_size=window)
-    with tail.stream_reader(cast("Any", Source()), read_across_frames=True) as reader:
-        while True:
-            try:
-                plain = reader.read(_BLOCK)
-            except zstandard.ZstdError:
-                raise _damaged(name) from None
-            if not plain:
-                return
-            made += len(plain)
-            _check_ratio(made, file.count, name)
-            yield plain
+    return zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
 
 
-_PLAIN: Final[dict[str, Callable[[_Hashed, str], Iterator[bytes]]]] = {"": _blocks, ".gz": _gunzip, ".zst": _unzstd}
+def _zstd_error() -> type[Exception]:
+    import zstandard  # noqa: PLC0415  # only for such files
+
+    return zstandard.ZstdError
+
+
+_GZIP: Final = _Packing(b"\x1f\x8b", 16 << 10, b"\x00", partial(zlib.decompressobj, 31), lambda: zlib.error)
+_ZSTD: Final = _Packing(b"\x28\xb5\x2f\xfd", 512, b"", _zstd_engine, _zstd_error)
+_PLAIN: Final[dict[str, Callable[[_Hashed, str], Iterator[bytes]]]] = {
+    "": _blocks,
+    ".gz": partial(_decompressed, packing=_GZIP),
+    ".zst": partial(_decompressed, packing=_ZSTD),
+}
 
 
 def _damaged(name: str) -> RefusedFile:

@@ -58,9 +58,10 @@ def stage(
         RefusedFile: more lines than can be numbered, or the file got shorter meanwhile.
         StepFailed: a worker died or a part could not be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("part-*.parquet*"):
-        old.unlink()
+    with _step_errors():
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("part-*.parquet*"):
+            old.unlink()
     ranges = _ranges(delivery, range_bytes)
     work = stage_worker.Work(path=str(delivery.path), folder=str(folder), day=day, contract=contract)
     lines = 0

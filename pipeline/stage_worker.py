@@ -6,6 +6,7 @@ before polars is imported.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import threading
@@ -116,9 +117,12 @@ def _end_with_parent() -> None:
 
 
 def _write(frame: pl.DataFrame, path: Path) -> None:
+    # In memory first: polars turns a full disk into a panic, a plain write into an OSError.
+    made = io.BytesIO()
+    frame.write_parquet(made, compression=_COMPRESSION, statistics=False)
     temporary = path.with_suffix(".parquet.tmp")
     try:
-        frame.write_parquet(temporary, compression=_COMPRESSION, statistics=False)
+        temporary.write_bytes(made.getbuffer())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
