@@ -111,16 +111,10 @@ def strict(text: str) -> Any:
     def refuse(_: str) -> Any:
         raise Unacceptable
 
-    def number(digits: str) -> Decimal:
-        value = Decimal(digits)
-        if abs(value) > Decimal("1.7976931348623157e308"):
-            raise Unacceptable
-        return value
-
     if text.count("[") + text.count("{") > 64 and levels(text) > 64:
         raise Unacceptable
     try:
-        return json.loads(text, object_pairs_hook=members, parse_constant=refuse, parse_float=number)
+        return json.loads(text, object_pairs_hook=members, parse_constant=refuse, parse_float=Decimal)
     except RecursionError as error:
         raise Unacceptable from error
 
@@ -159,7 +153,8 @@ def read(number: int, text: bytes, day: date, rules: dict[str, Any]) -> Line:
         if value is None:
             continue
         types = [declared["type"]] if isinstance(declared["type"], str) else declared["type"]
-        if fits(value, next(kind for kind in types if kind != "null")) and storable(value):
+        stored = "format" in declared or storable(value)  # a timestamp is read, not stored as text
+        if stored and fits(value, next(kind for kind in types if kind != "null")):
             line.values[name] = value
         else:
             line.misfits.add(name)

@@ -25,7 +25,7 @@ class Hand:
     day: date
     #: 128 random bits, different for every line.
     draw: int
-    #: Number of the damaged line within its fault.
+    #: Number of the damaged line, different for every line.
     serial: int
     #: Event whose values are borrowed; empty for most faults.
     donor: Event

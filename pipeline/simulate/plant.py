@@ -248,7 +248,8 @@ class Garden:
         for name in sorted(faults, key=lambda name: (PLANTINGS[name].arrange is None, tuple(FAULTS).index(name))):
             chosen = self.choose(name, faults[name])
             rows.append(chosen)
-            work += zip([PLANTINGS[name].damage] * len(chosen), self.hands(name, chosen), strict=True)
+            hands = self.hands(name, chosen, first=len(work))
+            work += zip([PLANTINGS[name].damage] * len(chosen), hands, strict=True)
             self.planted[name] = len(chosen)
         flat = np.concatenate(rows) if rows else np.zeros(0, np.int64)
         order = np.argsort(flat)
@@ -278,8 +279,8 @@ class Garden:
             planting.arrange(ground, rows)
         return rows
 
-    def hands(self, name: str, rows: Ints) -> Iterable[Hand]:
-        """What each damaged line of a fault is given."""
+    def hands(self, name: str, rows: Ints, *, first: int) -> Iterable[Hand]:
+        """What each damaged line of a fault is given; `first` lines were damaged before."""
         ground = self.ground
         words = Dice(self.seed, ground.plan.day.toordinal(), 7, zlib.crc32(name.encode())).words(2 * len(rows))
         for serial, row in enumerate(rows.tolist()):
@@ -288,7 +289,7 @@ class Garden:
                 shop=ground.shop,
                 day=ground.plan.day,
                 draw=int(words[2 * serial]) << 64 | int(words[2 * serial + 1]),
-                serial=serial,
+                serial=first + serial,
                 donor=ground.donors.get(row, {}),
             )
 
