@@ -50,6 +50,8 @@ _EDGE_UNDERSCORE: Final = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 #: What Slack reads as formatting, a mention or a link, and a look-alike that it does not.
 _INERT: Final = str.maketrans({"`": "'", "*": "∗", "~": "∼", "@": "＠", "#": "＃", "|": "¦"})
 
+_NO_BRACKETS: Final = str.maketrans({"<": "‹", ">": "›"})
+
 log = logging.getLogger("daygate.alerts")
 # Without a webhook the log is where people hear of a completed day, whatever the level of other loggers.
 log.setLevel(logging.INFO)
@@ -234,7 +236,7 @@ def _check_words(check: Mapping[str, Any], words: Mapping[str, str]) -> str:
 
 def _step_failed(alert: Alert, words: Mapping[str, str]) -> tuple[str, list[str]]:
     facts: Mapping[str, Any] = alert.facts
-    header = words["step_header"].format(day=alert.day, step=visible(str(facts["step"]), limit=40))
+    header = words["step_header"].format(day=alert.day, step=_unformatted(facts["step"]))
     said = words["step_said"].format(step=_inert(facts["step"]), attempt=facts["attempt"], error=_inert(facts["error"]))
     return header, [said]
 
@@ -264,8 +266,17 @@ _COMPOSERS: Final[dict[str, Callable[[Alert, Mapping[str, str]], tuple[str, list
 
 def _inert(value: object) -> str:
     """A value as text that Slack shows and does nothing else with."""
+    return _escaped(_disarmed(value))
+
+
+def _unformatted(value: object) -> str:
+    """A value for a header, where Slack knows no escapes."""
+    return _disarmed(value).translate(_NO_BRACKETS)
+
+
+def _disarmed(value: object) -> str:
     shown = mask(visible(str(value), limit=_MAX_VALUE)).translate(_INERT).replace("://", ":∕∕")
-    return _escaped(_EDGE_UNDERSCORE.sub("ˍ", shown))
+    return _EDGE_UNDERSCORE.sub("ˍ", shown)
 
 
 def _escaped(text: str) -> str:

@@ -33,7 +33,8 @@ def event(number: int, kind: str = "page_view", **changes: Any) -> dict[str, Any
     name = str(uuid.UUID(int=number))
     day_us = number * 1_000_000
     row: dict[str, Any] = {
-        "line_no": number, "event_id": name, "event_type": kind, "user_id": "U000001", "session_id": str(uuid.UUID(int=1)),
+        "line_no": number, "event_id": name, "event_type": kind, "user_id": "U000001",
+        "session_id": str(uuid.UUID(int=1)),
         "timestamp": datetime(2026, 1, 14, 15, tzinfo=UTC), "platform": "web", "device_type": "desktop",
         "os": "Windows", "browser": "Chrome", "day_us": day_us, "order_key": day_us * 2**26 + number,
     }  # fmt: skip
@@ -44,7 +45,8 @@ def event(number: int, kind: str = "page_view", **changes: Any) -> dict[str, Any
     if kind == "purchase":
         row |= {
             "order_id": f"ORD{number:013d}", "total_amount": Decimal(1000), "payment_method": "credit_card",
-            "extra_data": "{}", "items_total": Decimal(1000), "order_discount": Decimal(0), "order_shipping": Decimal(0),
+            "extra_data": "{}", "items_total": Decimal(1000), "order_discount": Decimal(0),
+            "order_shipping": Decimal(0),
         }  # fmt: skip
     return row | changes
 

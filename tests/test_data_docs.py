@@ -75,7 +75,7 @@ def with_text(result: CheckpointResult, text: str) -> ExpectationSuiteValidation
             "('metric',)": {
                 "raised_exception": True,
                 "exception_message": f"KeyError: {text}",
-                "exception_traceback": f"Traceback (most recent call last):\n  File x\nKeyError: {text}\n{text}: {text}",
+                "exception_traceback": f"Traceback (most recent call last):\n  File\nKeyError: {text}\n{text}: {text}",
             }
         }
     return validation

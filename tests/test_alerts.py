@@ -1,0 +1,351 @@
+"""Alerts: wording within Slack's limits, delivery that never raises, and the action inside the checkpoint."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docs_fixtures import checked, event, good_day, summary
+from pydantic import SecretStr
+from slack_sdk.models.blocks import Block
+
+from gx.slack import DaygateAlert, read_alerts
+from pipeline.alert_words import WORDS
+from pipeline.alerts import (
+    MAX_BLOCKS,
+    MAX_HEADER,
+    MAX_SECTION,
+    MAX_TEXT,
+    SlackMessage,
+    compose,
+    day_completed,
+    gate_failed,
+    mask,
+    send,
+    step_failed,
+)
+from pipeline.errors import StepFailed
+from pipeline.records import Alert, CheckReport, CheckResult, RuleResult, Sample, Verdict
+
+DAY = date(2026, 1, 15)
+CANARY = "SECRETCANARY"
+HOSTILE = (
+    "<!channel> <@U123> <https://evil.example|bank> & @here #general",
+    "```\n*bold* _italic_ ~gone~ `code`",
+    "\u202eevil\u2066 \x1b[2J\x07\x00\x9b\u200b \ud800",
+    "https://evil.example http://x",
+    "{0.__class__} {name} %s %n $x ${x} {{7*7}}",
+    "2026-01-15 CRITICAL fake\r\nline",
+    "&" * 5000,
+    "ａ" * 5000,
+)
+
+
+def check(name: str = "value_ranges", *, failed: int = 31, **changes: Any) -> CheckResult:
+    """A check that found `failed` of 1,000 lines failing."""
+    usual: dict[str, Any] = {
+        "id": name, "type": "range_check", "verdict": Verdict.FAIL if failed else Verdict.PASS, "severity": "critical",
+        "evaluated_rows": 1000, "failed_rows": failed, "pass_rate": 1 - failed / 1000, "threshold": 0.99,
+        "rules": (RuleResult(id="page_type", field="page_type", evaluated_rows=900, failed_rows=failed),),
+        "samples": tuple(Sample(line=n, event_id="x", rule="page_type", field=None, reason="r") for n in (7, 12, 30)),
+    }  # fmt: skip
+    return CheckResult(**(usual | changes))
+
+
+def closed_gate(*checks: CheckResult, **changes: Any) -> Alert:
+    """The alert of a day that failed."""
+    usual: dict[str, Any] = {"day": DAY, "run_id": "20260115-1", "verdict": Verdict.FAIL, "lines": 1000}
+    return gate_failed(**(usual | {"checks": checks or (check(), check("order_total", failed=0))} | changes))
+
+
+def texts(message: SlackMessage) -> str:
+    """Everything Slack would show."""
+    return message.text + json.dumps(message.blocks, ensure_ascii=False)
+
+
+def every_kind(text: str = "plain") -> list[Alert]:
+    """One alert of each kind with `text` wherever it can hold some."""
+    checks = (check(text, rules=(RuleResult(id=text, field=text, evaluated_rows=9, failed_rows=9),)),)
+    report = CheckReport(verdict=Verdict.PASS, checks=checks, lines=1000, failing_lines=3, failing=Path("x"))
+    return [
+        closed_gate(*checks, check(text, verdict=Verdict.INCONCLUSIVE, error=text), problems=(text,), run_id=text),
+        step_failed(day=DAY, run_id=text, step=text, attempt=2, error=text),
+        day_completed(summary=summary(DAY, run_id=text, revenue=text), report=report),
+    ]
+
+
+def test_a_closed_gate_tells_name_rate_worst_rule_count_and_two_lines() -> None:
+    """Someone who reads the message knows what failed, how bad, and where to look."""
+    message = compose(closed_gate(failing_lines=31))
+
+    assert (
+        "daygate 2026-01-15: FAIL\n"
+        "1 of 2 checks did not pass over 1,000 lines. Nothing of this day is published. 31 lines are in quarantine.\n"
+        "*value_ranges* 96.90 % good, 99 % needed: 31 of 1,000 lines fail. "
+        "Worst rule: page_type (31). For example line 7, 12.\n"
+        "Run 20260115-1"
+    ) == message.text
+
+
+def test_what_could_not_be_judged_is_said_with_its_reason() -> None:
+    """INCONCLUSIVE is not a failing rate; the message says what happened."""
+    raised = check(verdict=Verdict.INCONCLUSIVE, error="could not be judged (KeyError)")
+    message = compose(closed_gate(raised, verdict=Verdict.INCONCLUSIVE, problems=("value_ranges could not be judged",)))
+
+    assert "daygate 2026-01-15: INCONCLUSIVE" in message.text
+    assert "*value_ranges* could not be judged (KeyError)" in message.text
+
+
+def test_a_failed_step_tells_step_day_attempt_and_error() -> None:
+    """The message names what to look at."""
+    message = compose(step_failed(day=DAY, run_id="r-1", step="load", attempt=3, error="The database went away."))
+
+    assert "daygate 2026-01-15: step load failed" in message.text
+    assert "Step load, attempt 3: The database went away." in message.text
+
+
+def test_a_completed_day_tells_its_figures_and_every_pass_rate() -> None:
+    """Events, users, revenue, pass rates and quarantine in one message; exact amounts stay exact."""
+    checks = (check(failed=3, verdict=Verdict.PASS), check("order_total", failed=40, severity="warning"))
+    report = CheckReport(verdict=Verdict.PASS, checks=checks, lines=10_000, failing_lines=3, failing=Path("x"))
+    message = compose(day_completed(summary=summary(DAY, revenue="1234567.50"), report=report))
+
+    assert "9,990 events, 800 users, 95 purchases, 1,234,567.50 won; 10 lines in quarantine." in message.text
+    assert "value_ranges: 99.70 %\norder_total: 96.00 %" in message.text
+    assert "With a warning: order_total" in message.text
+
+
+def test_alerts_are_the_same_message_however_often_they_are_made() -> None:
+    """A key names the message, so that a second copy can be told from a second event."""
+    assert closed_gate().dedupe_key == closed_gate(failing_lines=5).dedupe_key
+    assert 3 == len({alert.dedupe_key for alert in every_kind()})
+    assert [json.loads(json.dumps(alert.facts)) for alert in every_kind()] == [a.facts for a in every_kind()]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text)[:20])
+def test_no_value_mentions_links_formats_or_hides(text: str) -> None:
+    """Whatever a fact holds, Slack shows it and does nothing else."""
+    for alert in every_kind(text):
+        shown = texts(compose(alert))
+        assert not [mark for mark in ("<", ">", "@", "`", "~", "://", "_italic") if mark in shown]
+        assert not [c for c in shown if c in "\u202e\u2066\x1b\x07\x00\x9b\u200b\ud800\r"]
+        assert "*bold*" not in shown
+
+
+@pytest.mark.parametrize("text", ["plain", *HOSTILE], ids=lambda text: ascii(text)[:20])
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_every_message_stays_within_what_slack_takes(text: str, language: Any) -> None:
+    """Slack refuses a message that is too long, and the alert would be lost."""
+    many = closed_gate(*[check(f"{text}{n}", failed=n + 1) for n in range(60)], problems=[text] * 60)
+    for alert in [many, *every_kind(text)]:
+        message = compose(alert, language=language)
+        assert 0 < len(message.text) <= MAX_TEXT
+        assert len(message.blocks) <= MAX_BLOCKS
+        assert len(message.blocks[0]["text"]["text"]) <= MAX_HEADER
+        assert all(0 < len(b["text"]["text"]) <= MAX_SECTION for b in message.blocks if b["type"] == "section")
+        for block in message.blocks:
+            Block.parse(block).validate_json()
+
+
+def test_both_languages_say_the_same_things() -> None:
+    """A sentence that exists in one language exists in the other, with the same blanks."""
+    blanks = {
+        language: {key: sorted(part.split("}")[0] for part in text.split("{")[1:]) for key, text in words.items()}
+        for language, words in WORDS.items()
+    }
+
+    assert blanks["en"] == blanks["ko"]
+    assert "격리" in compose(closed_gate(failing_lines=3), language="ko").text
+
+
+def test_ids_of_people_visits_and_orders_are_masked() -> None:
+    """Alerts travel further than the data; no id travels with them."""
+    said = mask("user U123456 order ORD20260115000017 visit 0f8fad5b-d9cb-469f-a165-70867728950e line 1200345")
+
+    assert "user U…6 order O…7 visit 0…e line 1200345" == said
+    assert "U123456" not in texts(compose(step_failed(day=DAY, run_id="r", step="load", attempt=1, error="U123456")))
+
+
+class _Slack(BaseHTTPRequestHandler):
+    """Answers as the last part of the path says and keeps what it was sent."""
+
+    def do_POST(self) -> None:  # noqa: N802  # the name http.server calls
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append((self.path, json.loads(body)))  # type: ignore[attr-defined]
+        mode = self.path.rsplit("/", 1)[-1]
+        if mode in ("hang", "drip"):
+            self.server.hold(self, mode)  # type: ignore[attr-defined]
+            return
+        if mode == "cut":
+            self.connection.shutdown(socket.SHUT_RDWR)
+            return
+        self.send_response(int(mode))
+        if mode == "302":
+            self.send_header("Location", f"http://localhost:{self.server.server_port}/elsewhere/200")  # type: ignore[attr-defined]
+        if mode == "429":
+            self.send_header("Retry-After", "30")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    do_GET = do_POST
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+
+class _SlackServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Slack)
+        self.got: list[tuple[str, Any]] = []
+        self.released = threading.Event()
+
+    def hold(self, request: BaseHTTPRequestHandler, mode: str) -> None:
+        """Say nothing, or one byte at a time, until the test is over."""
+        if mode == "drip":
+            request.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+        while not self.released.wait(0.05):
+            if mode == "drip":
+                request.wfile.write(b"x")
+
+
+@pytest.fixture
+def slack() -> Iterator[_SlackServer]:
+    """A local server in Slack's place."""
+    server = _SlackServer()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.released.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def address(server: _SlackServer, mode: str) -> SecretStr:
+    """A webhook whose path must never be seen."""
+    return SecretStr(f"http://127.0.0.1:{server.server_port}/services/{CANARY}/{mode}")
+
+
+def test_a_delivered_message_carries_text_and_blocks(slack: _SlackServer) -> None:
+    """What was composed is what arrives, without previews of links."""
+    message = compose(closed_gate())
+    delivered = send(message, address(slack, "200"))
+
+    assert (True, "HTTP 200") == (delivered.ok, delivered.detail)
+    assert 1 == len(slack.got)
+    assert slack.got[0][1] == {
+        "text": message.text, "blocks": list(message.blocks), "unfurl_links": False, "unfurl_media": False
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mode", "detail"),
+    [
+        ("500", "HTTP 500"),
+        ("429", "HTTP 429"),
+        ("404", "HTTP 404"),
+        ("302", "HTTP 302"),
+        ("cut", "RemoteDisconnected"),
+        ("hang", "TimeoutError"),
+        ("drip", "no answer within 0.6 s"),
+    ],
+)
+def test_a_dead_slack_is_told_and_the_alert_is_in_the_log(
+    slack: _SlackServer, caplog: pytest.LogCaptureFixture, mode: str, detail: str
+) -> None:
+    """Sending never raises, never repeats, never follows a redirect and never shows the address."""
+    with caplog.at_level(logging.DEBUG):
+        delivered = send(compose(closed_gate()), address(slack, mode), timeout=0.3, deadline=0.6)
+
+    assert (False, detail) == (delivered.ok, delivered.detail)
+    assert 1 == len(slack.got)
+    assert "value_ranges" in caplog.text
+    assert CANARY not in caplog.text + repr(delivered)
+
+
+@pytest.mark.parametrize(
+    "webhook",
+    [f"http://127.0.0.1:1/{CANARY}", f"ftp://{CANARY}", CANARY, f"http://[{CANARY}", f"https://{CANARY}.invalid/x"],
+)
+def test_an_address_that_is_nowhere_is_told_without_being_shown(caplog: pytest.LogCaptureFixture, webhook: str) -> None:
+    """Refused connections and malformed addresses are details, not exceptions."""
+    with caplog.at_level(logging.DEBUG):
+        delivered = send(compose(closed_gate()), SecretStr(webhook), timeout=1, deadline=2)
+
+    assert not delivered.ok
+    assert CANARY not in caplog.text + repr(delivered)
+
+
+def test_without_a_webhook_the_log_says_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    """The text goes to the log at a level that is visible whatever the level of other loggers."""
+    logging.getLogger().setLevel(logging.WARNING)
+    for alert in every_kind("a & b"):
+        assert send(compose(alert), None).ok
+
+    assert ["ERROR", "ERROR", "INFO"] == [record.levelname for record in caplog.records]
+    assert "a & b" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def bad_rows() -> list[dict[str, Any]]:
+    """A day on which 40 of 400 lines have a page type outside the contract."""
+    return [event(n, page_type="nowhere") for n in range(1, 41)] + good_day(400)[40:]
+
+
+def test_the_action_writes_one_alert_when_the_gate_stays_closed(bad_rows: Any, tmp_path: Path) -> None:
+    """The alert of the run holds the figures of the checks, ready for the outbox."""
+    outbox = tmp_path / "work" / "alerts.json"
+    action = DaygateAlert(outbox=str(outbox), day="2026-01-15")
+    result = checked(bad_rows, actions=[action], run_name="20260115-1")
+    (alert,) = read_alerts(outbox)
+
+    assert not result.success
+    assert ("gate_failed", DAY, "gate_failed:2026-01-15:20260115-1") == (alert.kind, alert.day, alert.dedupe_key)
+    assert "1 of 7 checks did not pass over 400 lines." in compose(alert).text
+    assert (
+        "*value_ranges* 90.00 % good, 99 % needed: 40 of 400 lines fail. Worst rule: page_type (40)."
+        in compose(alert).text
+    )
+
+
+def test_the_action_writes_nothing_when_the_gate_opens(tmp_path: Path) -> None:
+    """Neither a PASS nor a mere warning is an alarm."""
+    warned = {"severities": {"value_ranges": "warning"}}
+    checked(good_day(400), actions=[DaygateAlert(outbox=str(tmp_path / "alerts.json"))])
+    checked([event(1, page_type="nowhere")] * 9 + good_day(99), actions=[DaygateAlert(outbox=str(tmp_path / "a"))])
+    rows = [event(n, page_type="nowhere") for n in range(1, 41)] + good_day(400)[40:]
+    checked(rows, actions=[DaygateAlert(outbox=str(tmp_path / "warned.json"))], **warned)
+
+    assert ["a"] == [entry.name for entry in tmp_path.iterdir()]
+    assert [] == read_alerts(tmp_path / "alerts.json")
+
+
+def test_an_action_that_cannot_write_does_not_lose_the_result(
+    bad_rows: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Great Expectations drops the whole result when an action raises; this one reports the type instead."""
+    (tmp_path / "file").write_text("")
+    action = DaygateAlert(outbox=str(tmp_path / "file" / "alerts.json"))
+    result = checked(bad_rows, actions=[action])
+
+    assert not result.success
+    assert {"error": "NotADirectoryError"} == action.run(result) or {"error": "FileExistsError"} == action.run(result)
+    assert "could not be written" in caplog.text
+
+
+def test_a_damaged_alert_file_is_a_clear_error(tmp_path: Path) -> None:
+    """What cannot be read is told, never skipped."""
+    (tmp_path / "alerts.json").write_text('{"alerts": [{"kind"')
+
+    with pytest.raises(StepFailed, match="is no file of alerts"):
+        read_alerts(tmp_path / "alerts.json")
