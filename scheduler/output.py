@@ -22,6 +22,8 @@ _FEWEST: Final = 8
 #: Seconds from which minutes read better.
 _MINUTES_FROM: Final = 100
 _COLOURS: Final = {"good": "32", "bad": "31", "warn": "33", "faint": "2", "strong": "1"}
+#: Typography of our own sentences where there is no Unicode.
+_IN_ASCII: Final = str.maketrans({"…": "...", "·": "-", "\N{EN DASH}": "-", "\N{MINUS SIGN}": "-", "×": "x"})
 #: Exit status of a program whose reader went away, as shells report it (128 + SIGPIPE).
 READER_GONE: Final = 141
 
@@ -125,7 +127,7 @@ def write(text: str, *, error: bool = False) -> None:
     if stream is None:
         return
     encoding = stream.encoding or "ascii"
-    text = text if encoding.lower().startswith("utf") else text.replace("…", "...")
+    text = text if encoding.lower().startswith("utf") else text.translate(_IN_ASCII)
     try:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()

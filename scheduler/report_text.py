@@ -6,13 +6,15 @@ Reads well in 80 columns, without colour and without Unicode; every outcome is a
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from fractions import Fraction
+from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 from typing import Final
 
-from pipeline.records import CheckReport, CheckResult, DaySummary, Verdict
+from pipeline.records import CheckReport, CheckResult, DaySummary, RuleResult, Sample, Verdict
 from pipeline.wording import percent, share, visible
 from scheduler.arguments import day_of_file
 from scheduler.output import Align, Look, Role, columns, seconds, wide
@@ -44,7 +46,7 @@ def checked(
     """Everything `daygate check` says about one file; the last line is verdict, counts, seconds.
 
     `file` is the name as it was given (hostile text), `failed_rows` where all failing lines were
-    written, `samples` the most failing lines to show per check, `took` seconds.
+    written, `samples` the most failing lines to show per rule, `took` seconds.
     """
     title = look.dot.join((visible(file), day.isoformat(), engine))
     lines = [look.paint(title, "strong"), "", *body(report, samples=samples, look=look)]
@@ -156,22 +158,24 @@ def _detail(check: CheckResult, *, samples: int, look: Look) -> Iterator[str]:
         )
         for r in rules
     ]
-    yield from columns(rows, ("<", ">", ">"), indent=4)
-    shown = check.samples[:samples]
-    places = [(f"line {s.line:,}", visible(s.rule)) for s in shown]
-    for sample, line in zip(shown, columns(places, ("<", "<"), indent=4), strict=True):
-        yield from _sample(line, visible(sample.reason), look)
-    if shown and check.failed_rows > len(shown):
-        yield f"    {look.more} and {check.failed_rows - len(shown):,} more"
-
-
-def _sample(line: str, reason: str, look: Look) -> Iterator[str]:
-    """The reason beside its line when it fits, below it when not."""
-    if wide(line) + 2 + wide(reason) <= look.width:
-        yield f"{line}  {reason}"
-    else:
+    for rule, line in zip(rules, columns(rows, ("<", ">", ">"), indent=4), strict=True):
         yield line
-        yield f"      {look.fit(reason, look.width - 6)}"
+        yield from _evidence([s for s in check.samples if s.rule == rule.id], rule, samples=samples, look=look)
+
+
+def _evidence(found: Sequence[Sample], rule: RuleResult, *, samples: int, look: Look) -> Iterator[str]:
+    """Each reason once, under it the lines that have it."""
+    shown = found[:samples]
+    more = rule.failed_rows - len(shown)
+    for reason, group in groupby(sorted(shown, key=lambda s: s.reason), key=lambda s: s.reason):
+        yield from _wrapped(visible(reason, limit=1000), look)
+        yield from _wrapped("line " + ", ".join(str(s.line) for s in group), look)
+    if shown and more:
+        yield f"      {look.more} and {more:,} more"
+
+
+def _wrapped(text: str, look: Look) -> list[str]:
+    return wrap(text, look.width, initial_indent=" " * 6, subsequent_indent=" " * 8, break_on_hyphens=False)
 
 
 def _why(check: CheckResult) -> str:

@@ -15,6 +15,8 @@ from scheduler.output import write
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
+#: Where an alert goes that no Slack takes.
+ALERTS: Final = "daygate.alerts"
 _LONGEST_RECORD: Final = 2000
 
 
@@ -61,15 +63,20 @@ class Drawn(Silent):
         self._bars.remove_task(self._open.pop())
 
 
-class OneLine(logging.Formatter):
-    """A record as one line without control characters; of an exception only the type, never its values."""
+class Plain(logging.Formatter):
+    """A record without control characters; of an exception only the type, never its values.
+
+    A record is one line, except an alert: that is ours from end to end and keeps its lines, indented so
+    that none can pass for a record of its own.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """`LEVEL logger: message`, with the exception's type when there is one."""
         text = f"{record.levelname} {record.name}: {record.getMessage()}"
         if record.exc_info and record.exc_info[0]:
             text += f" ({record.exc_info[0].__name__})"
-        return visible(text, limit=_LONGEST_RECORD)
+        lines = text.split("\n") if record.name == ALERTS else [text]
+        return "\n    ".join(visible(line, limit=_LONGEST_RECORD) for line in lines)
 
 
 class ToStderr(logging.Handler):
@@ -81,8 +88,11 @@ class ToStderr(logging.Handler):
 
 
 def configure_logging(level: str) -> None:
-    """Send records of that level and above to stderr."""
+    """Send alerts, and records of that level and above, to stderr."""
     handler = ToStderr()
-    handler.setFormatter(OneLine())
+    handler.setFormatter(Plain())
+    lowest = logging.getLevelNamesMapping()[level]
+    # Great Expectations gives its loggers levels of its own; an alert is shown at every level.
+    handler.addFilter(lambda record: record.levelno >= lowest or record.name == ALERTS)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)

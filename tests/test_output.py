@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import unicodedata
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -11,11 +12,14 @@ import narwhals as nw
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
+from rich.progress import Progress as Bars
 
 from expectations_custom.rules import Check, Rule
+from pipeline.progress import Silent
 from pipeline.records import CheckReport, CheckResult, DaySummary, RuleResult, Sample, Verdict
 from pipeline.wording import percent, visible
-from scheduler import output, output_json, report_text, tables
+from scheduler import output, output_json, report_text, screen, tables
 from scheduler.boundary import worst
 from scheduler.doctor import Finding
 from scheduler.output import Look
@@ -103,14 +107,15 @@ events_20260115.jsonl · 2026-01-15 · pandas
 
 ✗ unique_event_id: 97.32 % of 48,211 lines are good, 99 % are needed
     event_id  1,290/48,211 failing  97.32 % good
-    line 37  event_id  an earlier line has the same event_id
-    line 74  event_id  an earlier line has the same event_id
-    … and 1,288 more
+      an earlier line has the same event_id
+      line 37, 74
+      … and 1,288 more
 
 ✗ value_ranges: 99.96 % of 48,211 lines are good, but one rule fails too often
     quantity  18/100 failing  82.00 % good
-    line 9  quantity  quantity is outside the range 1 to 99
-    … and 17 more
+      quantity is outside the range 1 to 99
+      line 9
+      … and 17 more
 
 ! platform_device: 89.62 % of 48,211 lines are good, 99 % are needed
 
@@ -435,3 +440,47 @@ def test_rules_show_threshold_sentence_and_source_in_80_columns():
     assert "Every single rule also needs 90 % once 5 lines fail it." in text
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def logged(name: str, message: str, *, level: int = logging.WARNING, error: Exception | None = None) -> str:
+    """A record as it is written."""
+    info = (type(error), error, None) if error else None
+    return screen.Plain().format(logging.LogRecord(name, level, "f", 1, message, None, info))
+
+
+def test_a_log_record_is_one_line_without_values_of_exceptions():
+    """Nothing in a message can begin a line of its own or act on a terminal."""
+    text = logged("pipeline.x", f"a\nCRITICAL fake {HOSTILE}", error=ValueError("U000123"))
+
+    assert "\n" not in text
+    assert "\x1b" not in text
+    assert text.endswith("(ValueError)")
+    assert "U000123" not in text
+
+
+def test_an_alert_in_the_log_keeps_its_lines_indented():
+    """What Slack would have shown stays readable."""
+    assert logged(screen.ALERTS, "Gate failed\n2 checks") == "WARNING daygate.alerts: Gate failed\n    2 checks"
+
+
+def test_progress_sums_a_step_that_ran_twice_and_counts_one_that_failed():
+    """Timings are of everything that was begun."""
+    progress = Silent()
+    with progress.step("stage"):
+        progress.advance(1, 2)
+    with pytest.raises(ValueError, match="x"), progress.step("check"):
+        raise ValueError("x")
+
+    assert list(progress.timings) == ["stage", "check"]
+    assert all(seconds >= 0 for seconds in progress.timings.values())
+
+
+def test_progress_draws_on_a_terminal_and_leaves_nothing_behind():
+    """Steps may nest; names are not markup."""
+    bars = Bars(console=Console(file=io.StringIO()), transient=True)
+    drawn = screen.Drawn(bars)
+    with drawn.step("outer [red]"), drawn.step("inner"):
+        drawn.advance(1, 2)
+        assert [task.completed for task in bars.tasks] == [0, 1]
+
+    assert bars.tasks == []
