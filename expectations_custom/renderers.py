@@ -31,6 +31,8 @@ from great_expectations.render.components import (
 )
 from great_expectations.render.renderer.renderer import renderer
 
+from pipeline.wording import share
+
 #: Longest text from an event that is shown.
 _SHOWN: Final = 360
 #: First unindented `Name:` or `Name` line of a traceback: the type that was raised first. What an
@@ -107,7 +109,7 @@ class CheckRenderers:
         cls,
         configuration: ExpectationConfiguration | None = None,
         result: ExpectationValidationResult | None = None,
-        runtime_configuration: dict[str, Any] | None = None,
+        **_: Any,
     ) -> list[RenderedStringTemplateContent]:
         """What the check demands; also the line of the suite page."""
         configuration = configuration or (result.expectation_config if result is not None else None)
@@ -118,9 +120,8 @@ class CheckRenderers:
     @renderer(renderer_type=LegacyDiagnosticRendererType.STATUS_ICON)
     def _diagnostic_status_icon_renderer(
         cls,
-        configuration: ExpectationConfiguration | None = None,
         result: ExpectationValidationResult | None = None,
-        runtime_configuration: dict[str, Any] | None = None,
+        **_: Any,
     ) -> RenderedHeaderContent:
         """Title of the check, an anchor to link to, and its state as a word."""
         css, word = state(result) if result is not None else NOT_JUDGED
@@ -137,9 +138,8 @@ class CheckRenderers:
     @renderer(renderer_type=LegacyDiagnosticRendererType.OBSERVED_VALUE)
     def _diagnostic_observed_value_renderer(
         cls,
-        configuration: ExpectationConfiguration | None = None,
         result: ExpectationValidationResult | None = None,
-        runtime_configuration: dict[str, Any] | None = None,
+        **_: Any,
     ) -> RenderedStringTemplateContent:
         """Share of good lines."""
         details = _details(result) if result is not None else None
@@ -151,9 +151,8 @@ class CheckRenderers:
     @renderer(renderer_type=LegacyDiagnosticRendererType.UNEXPECTED_STATEMENT)
     def _diagnostic_unexpected_statement_renderer(
         cls,
-        configuration: ExpectationConfiguration | None = None,
         result: ExpectationValidationResult | None = None,
-        runtime_configuration: dict[str, Any] | None = None,
+        **_: Any,
     ) -> list[RenderedStringTemplateContent]:
         """How many lines fail, why a high share still fails, or that it could not be judged."""
         if result is None:
@@ -198,9 +197,8 @@ class CheckRenderers:
     @renderer(renderer_type=LegacyDiagnosticRendererType.UNEXPECTED_TABLE)
     def _diagnostic_unexpected_table_renderer(
         cls,
-        configuration: ExpectationConfiguration | None = None,
         result: ExpectationValidationResult | None = None,
-        runtime_configuration: dict[str, Any] | None = None,
+        **_: Any,
     ) -> list[RenderedComponentContent]:
         """Broken rules worst first, sample lines, and the rules that hold folded away."""
         details = _details(result) if result is not None else None
@@ -290,19 +288,14 @@ def _short(value: object) -> str:
     return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
 
 
-def _share(value: float) -> str:
-    """0.99 -> `99 %`, as it was typed."""
-    return f"{(Decimal(repr(float(value))) * 100).normalize():f} %"
-
-
 def _demand(configuration: ExpectationConfiguration) -> RenderedStringTemplateContent:
     """Threshold and floor. Read from the expectation itself: a configuration leaves out what equals a default."""
     expectation: Any = configuration.to_domain_obj()
     template = "Passes when at least $threshold of the lines it looks at are good"
-    params = {"threshold": _share(expectation.mostly)}
+    params = {"threshold": share(expectation.mostly)}
     if hasattr(expectation, "rule_floor"):
         template += ", and no single rule with $lines or more failing lines falls below $floor"
-        params |= {"floor": _share(expectation.rule_floor), "lines": str(expectation.rule_floor_lines)}
+        params |= {"floor": share(expectation.rule_floor), "lines": str(expectation.rule_floor_lines)}
     return RenderedStringTemplateContent(
         content_block_type="string_template",
         styling={"classes": ["dg-demand"]},
@@ -327,5 +320,7 @@ def _failing_share(rule: Mapping[str, Any]) -> float:
 
 
 def _one_rule(rule: Mapping[str, Any]) -> str:
-    share = _failing(rule["failed_rows"], rule["evaluated_rows"])
-    return f"The share of good lines is high enough, but one rule alone fails for {share} of its lines: {rule['says']}"
+    failing = _failing(rule["failed_rows"], rule["evaluated_rows"])
+    return (
+        f"The share of good lines is high enough, but one rule alone fails for {failing} of its lines: {rule['says']}"
+    )

@@ -22,12 +22,12 @@ def fresh_folder(target: Path) -> Iterator[Path]:
     try:
         yield fresh
         if target.exists():
-            os.rename(target, old)
+            target.rename(old)
         try:
-            os.rename(fresh, target)
+            fresh.rename(target)
         except OSError:
             if old.exists():
-                os.rename(old, target)
+                old.rename(target)
             raise
         _sync_entries(target.parent)
         shutil.rmtree(old, ignore_errors=True)
@@ -42,7 +42,7 @@ def replace_file(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
+    partial.replace(path)
     _sync_entries(path.parent)
 
 

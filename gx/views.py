@@ -96,14 +96,9 @@ class Judgement:
 
 
 class PageView:
-    """Renders a document to HTML.
+    """Renders a document to HTML. Takes what Great Expectations gives a view and uses none of it."""
 
-    Args:
-        custom_styles_directory: part of Great Expectations' signature; not used.
-        custom_views_directory: part of Great Expectations' signature; not used.
-    """
-
-    def __init__(self, custom_styles_directory: str | None = None, custom_views_directory: str | None = None) -> None:
+    def __init__(self, **_: Any) -> None:
         self.env = _environment()
 
     def render(self, document: RenderedDocumentContent | None, template: str | None = None, **context: Any) -> str:

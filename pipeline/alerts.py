@@ -22,8 +22,8 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from http.client import HTTPMessage
-from typing import IO, Any, Final
+from http import HTTPStatus
+from typing import Any, Final
 from urllib.error import URLError
 
 from pydantic import SecretStr
@@ -48,9 +48,9 @@ _ID: Final = re.compile(r"\b(?:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{
 #: Underscores that Slack would read as italics; those inside a name are harmless.
 _EDGE_UNDERSCORE: Final = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 #: What Slack reads as formatting, a mention or a link, and a look-alike that it does not.
-_INERT: Final = str.maketrans({"`": "'", "*": "∗", "~": "∼", "@": "＠", "#": "＃", "|": "¦"})
+_INERT: Final = str.maketrans({"`": "'", "*": "\u2217", "~": "\u223c", "@": "\uff20", "#": "\uff03", "|": "\u00a6"})
 
-_NO_BRACKETS: Final = str.maketrans({"<": "‹", ">": "›"})
+_NO_BRACKETS: Final = str.maketrans({"<": "\u2039", ">": "\u203a"})
 
 log = logging.getLogger("daygate.alerts")
 # Without a webhook the log is where people hear of a completed day, whatever the level of other loggers.
@@ -275,7 +275,7 @@ def _unformatted(value: object) -> str:
 
 
 def _disarmed(value: object) -> str:
-    shown = mask(visible(str(value), limit=_MAX_VALUE)).translate(_INERT).replace("://", ":∕∕")
+    shown = mask(visible(str(value), limit=_MAX_VALUE)).translate(_INERT).replace("://", ":\u2215\u2215")
     return _EDGE_UNDERSCORE.sub("ˍ", shown)
 
 
@@ -323,16 +323,14 @@ def _post(message: SlackMessage, webhook: SecretStr, timeout: float) -> Delivere
     except Exception as error:  # noqa: BLE001  # whatever the transport raises; its text may hold the address
         reason = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
         return Delivered(ok=False, detail=type(reason).__name__)
-    return Delivered(ok=response.status_code == 200, detail=f"HTTP {response.status_code}")
+    return Delivered(ok=response.status_code == HTTPStatus.OK, detail=f"HTTP {response.status_code}")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirect would carry the alert to a host nobody named; it counts as a refusal."""
 
-    def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None:
-        return None
+    def redirect_request(self, *_: Any) -> None:
+        """No request to go on with."""
 
 
 class _Client(WebhookClient):
@@ -346,4 +344,4 @@ class _Client(WebhookClient):
 
 
 #: slack_sdk logs the address; this logger has no parent and lets nothing through.
-_SILENT: Final = logging.Logger("daygate.alerts.transport", level=logging.CRITICAL + 1)
+_SILENT: Final = logging.Logger("daygate.alerts.transport", level=logging.CRITICAL + 1)  # noqa: LOG001  # see above

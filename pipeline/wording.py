@@ -22,10 +22,8 @@ def visible(text: str, *, limit: int = 200) -> str:
 
 
 def _escaped(character: str) -> str:
-    point = ord(character)
-    if point < 0x100:
-        return f"\\x{point:02x}"
-    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
+    """As Python writes it in a string."""
+    return character.encode("unicode_escape", "surrogatepass").decode()
 
 
 def percent(good: int, of: int) -> str:

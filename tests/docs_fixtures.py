@@ -19,7 +19,7 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from expectations_custom import rules
 from gx import suite as suites
-from gx.site import PageFacts
+from gx.site import PageFacts, publish_index, publish_page, render_page
 from pipeline import contract, settings
 from pipeline.records import DaySummary, Verdict
 
@@ -107,8 +107,6 @@ def summary(day: date = DAY, **changes: Any) -> DaySummary:
 
 def screenshot_days(folder: Path) -> None:
     """Pages to look at: a good day, a bad one, one that could not be judged, the list and its first run."""
-    from gx.site import publish_index, publish_page, render_page
-
     site = folder / "site"
     bad = good_day(4000)
     for n in range(0, 160, 2):

@@ -86,13 +86,13 @@ def test_a_closed_gate_tells_name_rate_worst_rule_count_and_two_lines() -> None:
     """Someone who reads the message knows what failed, how bad, and where to look."""
     message = compose(closed_gate(failing_lines=31))
 
-    assert (
+    assert message.text == (
         "daygate 2026-01-15: FAIL\n"
         "1 of 2 checks did not pass over 1,000 lines. Nothing of this day is published. 31 lines are in quarantine.\n"
         "*value_ranges* 96.90 % good, 99 % needed: 31 of 1,000 lines fail. "
         "Worst rule: page_type (31). For example line 7, 12.\n"
         "Run 20260115-1"
-    ) == message.text
+    )
 
 
 def test_what_could_not_be_judged_is_said_with_its_reason() -> None:
@@ -126,7 +126,7 @@ def test_a_completed_day_tells_its_figures_and_every_pass_rate() -> None:
 def test_alerts_are_the_same_message_however_often_they_are_made() -> None:
     """A key names the message, so that a second copy can be told from a second event."""
     assert closed_gate().dedupe_key == closed_gate(failing_lines=5).dedupe_key
-    assert 3 == len({alert.dedupe_key for alert in every_kind()})
+    assert len({alert.dedupe_key for alert in every_kind()}) == 3
     assert [json.loads(json.dumps(alert.facts)) for alert in every_kind()] == [a.facts for a in every_kind()]
 
 
@@ -170,14 +170,14 @@ def test_ids_of_people_visits_and_orders_are_masked() -> None:
     """Alerts travel further than the data; no id travels with them."""
     said = mask("user U123456 order ORD20260115000017 visit 0f8fad5b-d9cb-469f-a165-70867728950e line 1200345")
 
-    assert "user U…6 order O…7 visit 0…e line 1200345" == said
+    assert said == "user U…6 order O…7 visit 0…e line 1200345"
     assert "U123456" not in texts(compose(step_failed(day=DAY, run_id="r", step="load", attempt=1, error="U123456")))
 
 
 class _Slack(BaseHTTPRequestHandler):
     """Answers as the last part of the path says and keeps what it was sent."""
 
-    def do_POST(self) -> None:  # noqa: N802  # the name http.server calls
+    def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.got.append((self.path, json.loads(body)))  # type: ignore[attr-defined]
         mode = self.path.rsplit("/", 1)[-1]
@@ -195,7 +195,7 @@ class _Slack(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"ok")
 
-    do_GET = do_POST
+    do_GET = do_POST  # noqa: N815  # the name http.server calls
 
     def log_message(self, *_: Any) -> None:
         """Nothing."""
@@ -241,8 +241,8 @@ def test_a_delivered_message_carries_text_and_blocks(slack: _SlackServer) -> Non
     message = compose(closed_gate())
     delivered = send(message, address(slack, "200"))
 
-    assert (True, "HTTP 200") == (delivered.ok, delivered.detail)
-    assert 1 == len(slack.got)
+    assert (delivered.ok, delivered.detail) == (True, "HTTP 200")
+    assert len(slack.got) == 1
     assert slack.got[0][1] == {
         "text": message.text, "blocks": list(message.blocks), "unfurl_links": False, "unfurl_media": False
     }  # fmt: skip
@@ -268,7 +268,7 @@ def test_a_dead_slack_is_told_and_the_alert_is_in_the_log(
         delivered = send(compose(closed_gate()), address(slack, mode), timeout=0.3, deadline=0.6)
 
     assert (False, detail) == (delivered.ok, delivered.detail)
-    assert 1 == len(slack.got)
+    assert len(slack.got) == 1
     assert "value_ranges" in caplog.text
     assert CANARY not in caplog.text + repr(delivered)
 
@@ -292,7 +292,7 @@ def test_without_a_webhook_the_log_says_the_same(caplog: pytest.LogCaptureFixtur
     for alert in every_kind("a & b"):
         assert send(compose(alert), None).ok
 
-    assert ["ERROR", "ERROR", "INFO"] == [record.levelname for record in caplog.records]
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR", "INFO"]
     assert "a & b" in caplog.text
 
 
@@ -310,7 +310,7 @@ def test_the_action_writes_one_alert_when_the_gate_stays_closed(bad_rows: Any, t
     (alert,) = read_alerts(outbox)
 
     assert not result.success
-    assert ("gate_failed", DAY, "gate_failed:2026-01-15:20260115-1") == (alert.kind, alert.day, alert.dedupe_key)
+    assert (alert.kind, alert.day, alert.dedupe_key) == ("gate_failed", DAY, "gate_failed:2026-01-15:20260115-1")
     assert "1 of 7 checks did not pass over 400 lines." in compose(alert).text
     assert (
         "*value_ranges* 90.00 % good, 99 % needed: 40 of 400 lines fail. Worst rule: page_type (40)."
@@ -326,8 +326,8 @@ def test_the_action_writes_nothing_when_the_gate_opens(tmp_path: Path) -> None:
     rows = [event(n, page_type="nowhere") for n in range(1, 41)] + good_day(400)[40:]
     checked(rows, actions=[DaygateAlert(outbox=str(tmp_path / "warned.json"))], **warned)
 
-    assert ["a"] == [entry.name for entry in tmp_path.iterdir()]
-    assert [] == read_alerts(tmp_path / "alerts.json")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+    assert read_alerts(tmp_path / "alerts.json") == []
 
 
 def test_an_action_that_cannot_write_does_not_lose_the_result(
@@ -339,7 +339,7 @@ def test_an_action_that_cannot_write_does_not_lose_the_result(
     result = checked(bad_rows, actions=[action])
 
     assert not result.success
-    assert {"error": "NotADirectoryError"} == action.run(result) or {"error": "FileExistsError"} == action.run(result)
+    assert action.run(result) == {"error": "NotADirectoryError"} or action.run(result) == {"error": "FileExistsError"}
     assert "could not be written" in caplog.text
 
 
