@@ -5,8 +5,8 @@ whatever sits in undeclared keys. This module finds every line that could hold s
 at bytes only, for a whole block at once. A line that is not `suspect` here and that msgspec's typed
 decoder accepts is a flat object whose keys are all declared and each there once. Why:
 
-* a key ends in `":`; that sequence, not preceded by a backslash, occurs nowhere else in valid JSON,
-* white space before the colon, or two backslashes before the quote, make the line a suspect,
+* a key ends in `":` or `" :`; that, not preceded by a backslash, occurs nowhere else in valid JSON,
+* more white space before a colon, or two backslashes before the quote, make the line a suspect,
 * a key is identified by its closing quote, its exact bytes and its opening quote; the byte before the
   opening quote must not be a backslash (the quote would belong to a longer, undeclared key),
 * an unidentified key marks the line `undeclared`; a declared key identified twice makes it a suspect.
@@ -98,10 +98,7 @@ def scan(block: bytes, table: KeyTable) -> Lines:
     _nul_escapes(block, start, suspect)
 
     colons = np.flatnonzero(buf == _COLON) + margin
-    before = padded[colons - 1]
-    spaced = colons[(before == 32) | (before == 9) | (before == _RETURN)]
-    suspect[_lines_of(spaced - margin, start)] = True
-    quotes = colons[before == _QUOTE] - 1
+    quotes = _before(padded, colons, start, margin, suspect)
     escaped = padded[quotes - 1] == _BACKSLASH
     doubtful = quotes[escaped & (padded[quotes - 2] == _BACKSLASH)]
     suspect[_lines_of(doubtful - margin, start)] = True
@@ -114,6 +111,23 @@ def scan(block: bytes, table: KeyTable) -> Lines:
     undeclared[_lines_of(quotes[found < 0] - margin, start)] = True
     suspect |= _repeated(found, first, count)
     return Lines(start, ends - start, suspect, undeclared, count)
+
+
+def _before(padded: npt.NDArray[np.uint8], colons: Ints, start: Ints, margin: int, suspect: Flags) -> Ints:
+    """Quotes that stand before a colon, directly or with one white space between; more of it makes a suspect."""
+    near = padded[colons - 1]
+    quotes: Ints = colons[near == _QUOTE] - 1
+    spaced = colons[_is_space(near)]
+    if len(spaced):
+        far = padded[spaced - 2]
+        suspect[_lines_of(spaced[_is_space(far)] - margin, start)] = True
+        quotes = np.sort(np.concatenate((quotes, spaced[far == _QUOTE] - 2)))
+    return quotes
+
+
+def _is_space(char: npt.NDArray[np.uint8]) -> Flags:
+    space: Flags = (char == 32) | (char == 9) | (char == _RETURN)
+    return space
 
 
 def _lines_of(positions: Ints, start: Ints) -> Ints:
@@ -131,8 +145,9 @@ def _control_bytes(block: bytes, buf: npt.NDArray[np.uint8], start: Ints, newlin
 def _nul_escapes(block: bytes, start: Ints, suspect: Flags) -> None:
     place = block.find(_NUL_ESCAPE)
     while place >= 0:
-        suspect[np.searchsorted(start, place, side="right") - 1] = True
-        place = block.find(_NUL_ESCAPE, place + 1)
+        line = int(np.searchsorted(start, place, side="right")) - 1
+        suspect[line] = True
+        place = block.find(_NUL_ESCAPE, int(start[line + 1])) if line + 1 < len(start) else -1
 
 
 def _identify(padded: npt.NDArray[np.uint8], quotes: Ints, table: KeyTable) -> npt.NDArray[np.int8]:

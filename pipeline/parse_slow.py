@@ -30,7 +30,8 @@ UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 #: A longer integer is out of every range; int() would refuse to read 5,000 digits anyway.
 _LONGEST_INTEGER: Final = 40
-_TEXT: Final = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+#: A text, also one that never ends: without that, many quotes would make the scan quadratic.
+_TEXT: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _BRACKETS: Final = {"{": 1, "[": 1, "}": -1, "]": -1}
 
 

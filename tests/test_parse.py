@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
@@ -51,7 +52,7 @@ json_lines = st.builds(
     ).encode(errors="surrogatepass"),
     st.lists(st.tuples(st.sampled_from(NAMES), json_values), max_size=8),
     st.booleans(),
-    st.sampled_from([":", ": ", " : ", "\t:"]),
+    st.sampled_from([":", ": ", " : ", "\t:", "  :"]),
 )
 
 
@@ -126,7 +127,9 @@ def test_the_staged_schema_is_the_schema_of_every_frame():
 
 def test_good_lines_are_no_suspects():
     """What real files hold, explicit nulls and JSON inside texts included, stays on the fast path."""
-    found = scan(b"\n".join((line(), line(extra_data=DETAILS), line(referrer=None))), KeyTable.of(CONTRACT))
+    lines = (line(), line(extra_data=DETAILS), line(referrer=None), line(page_url="a : b"))
+    spaced = [data.replace(b'": ', b'" : ') for data in lines]
+    found = scan(b"\n".join((*lines, *spaced)), KeyTable.of(CONTRACT))
 
     assert not found.suspect.any()
     assert not found.undeclared.any()
@@ -245,10 +248,10 @@ def test_depth_is_counted_outside_texts(text, cap):
     """The depth scan agrees with a plain walk over the characters."""
     depth = deepest = 0
     inside = escaped = False
-    for index, char in enumerate(text):
+    for char in text:
         if inside:
             inside, escaped = (char != '"' or escaped), (char == "\\" and not escaped)
-        elif char == '"' and re.match(r'(?:[^"\\]|\\.)*"', text[index + 1 :]):
+        elif char == '"':
             inside, escaped = True, False
         else:
             depth += (char in "{[") - (char in "}]")
@@ -262,3 +265,29 @@ def test_the_day_starts_at_midnight_in_the_business_zone():
     start = timestamps.day_start(date(2026, 1, 15))
 
     assert start == datetime(2026, 1, 14, 15, tzinfo=UTC).timestamp() * 1_000_000
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"a":"' + rb"\"" * 300_000 + b"[" * 70,
+        b'{"a":' + b'"{' * 300_000,
+        b'{"a":"' + rb"\u0000" * 100_000 + b'"}',
+        b'{"":' * 200_000,
+        b":" * 1_000_000,
+        b'" :' * 300_000,
+        b"\\" * 1_000_000,
+        b'{"a":' + b"9" * 1_000_000 + b"}",
+        b'{"a":0.' + b"9" * 1_000_000 + b"}",
+        b'{"unit_price":1e' + b"9" * 1_000_000 + b"}",
+        line(extra_data='{"products":' + '"\\' * 200_000 + "[" * 70),
+    ],
+    ids=range(11),
+)
+def test_no_line_takes_long(data):
+    """A megabyte of anything is judged in linear time."""
+    started = time.process_time()
+
+    row_between_good_lines(data)
+
+    assert time.process_time() - started < 3
