@@ -19,7 +19,11 @@ _DEBUG: Final = "--debug"
 
 def main() -> None:
     """Run the command that was typed and leave with its exit code."""
-    sys.exit(call(sys.argv[1:]))
+    try:
+        code = call(sys.argv[1:])
+    except KeyboardInterrupt:  # while the command line itself was being imported
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 def call(arguments: Sequence[str]) -> int:
