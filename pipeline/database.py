@@ -115,6 +115,14 @@ def session(url: str, *, name: str, doing: str) -> Iterator[Connection]:
         connection.close()
 
 
+def one(cursor: psycopg2.extensions.cursor) -> tuple[Any, ...]:
+    """The row of a query that always has one."""
+    row = cursor.fetchone()
+    if row is None:
+        raise DatabaseError("PostgreSQL answered with no row where one was certain.")
+    return row
+
+
 def json_text(value: object) -> str:
     """A JSON document that PostgreSQL's jsonb can store, whatever texts it holds.
 

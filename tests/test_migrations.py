@@ -7,10 +7,12 @@ from contextlib import closing
 
 import psycopg2
 import pytest
-from database_fixtures import administer, database_url, empty_database_url, server_url  # noqa: F401
+from database_fixtures import administer
 
 from pipeline import contract, database
 from pipeline.errors import DatabaseError, SettingsError, TransientError
+
+pytest_plugins = ["database_fixtures"]
 
 TYPES = {"string": "text", "integer": "bigint", "number": "numeric", "timestamp": "timestamp with time zone"}
 
@@ -28,13 +30,13 @@ COLUMNS = (
 )
 
 
-def test_upgrading_an_empty_database_and_again(empty_database_url):  # noqa: F811
+def test_upgrading_an_empty_database_and_again(empty_database_url):
     """The second upgrade finds nothing to do."""
     assert database.upgrade(empty_database_url) == database.newest_version()
     assert database.upgrade(empty_database_url) == database.newest_version()
 
 
-def test_upgrades_at_the_same_time_migrate_once(empty_database_url):  # noqa: F811
+def test_upgrades_at_the_same_time_migrate_once(empty_database_url):
     """Several instances may start together."""
     outcomes = []
     threads = [threading.Thread(target=lambda: outcomes.append(database.upgrade(empty_database_url))) for _ in range(4)]
@@ -46,7 +48,7 @@ def test_upgrades_at_the_same_time_migrate_once(empty_database_url):  # noqa: F8
     assert outcomes == [database.newest_version()] * 4
 
 
-def test_a_database_of_a_newer_daygate_is_refused(database_url):  # noqa: F811
+def test_a_database_of_a_newer_daygate_is_refused(database_url):
     """An old program must not write into tables it does not know."""
     administer(database_url, "UPDATE daygate.alembic_version SET version_num = '9999'")
 
@@ -54,7 +56,7 @@ def test_a_database_of_a_newer_daygate_is_refused(database_url):  # noqa: F811
         database.upgrade(database_url)
 
 
-def test_a_migration_that_fails_leaves_nothing(empty_database_url):  # noqa: F811
+def test_a_migration_that_fails_leaves_nothing(empty_database_url):
     """All of it is one transaction."""
     administer(empty_database_url, "CREATE SCHEMA daygate")
     administer(empty_database_url, "CREATE TABLE daygate.mart_orders (x int)")
@@ -68,7 +70,7 @@ def test_a_migration_that_fails_leaves_nothing(empty_database_url):  # noqa: F81
     ]
 
 
-def test_event_columns_are_those_of_the_contract(database_url):  # noqa: F811
+def test_event_columns_are_those_of_the_contract(database_url):
     """Names, order and types are derived from the schema; the order's details are jsonb."""
     rules = contract.load()
     expected = [(f.name, "jsonb" if f.name == rules.order_total.details else TYPES[f.kind]) for f in rules.fields]
@@ -77,14 +79,14 @@ def test_event_columns_are_those_of_the_contract(database_url):  # noqa: F811
     assert [c for c in columns if c[0] not in ("day", "fence", "line_no", "flags")] == expected
 
 
-def test_raw_events_shows_every_column_and_where_it_came_from(database_url):  # noqa: F811
+def test_raw_events_shows_every_column_and_where_it_came_from(database_url):
     """The view adds the run to the contract's columns."""
     columns = [name for name, _ in ask(database_url, COLUMNS, "raw_events")]
 
     assert columns == ["day", *contract.load().names, "line_no", "flags", "run_id", "loaded_at"]
 
 
-def test_no_column_is_a_timestamp_without_zone_or_binary_money(database_url):  # noqa: F811
+def test_no_column_is_a_timestamp_without_zone_or_binary_money(database_url):
     """Instants keep their zone and won are exact."""
     rows = ask(
         database_url,
@@ -103,7 +105,7 @@ def as_role(url, role, statement):
         cursor.execute(statement)
 
 
-def test_a_reader_reads_and_cannot_write(database_url):  # noqa: F811
+def test_a_reader_reads_and_cannot_write(database_url):
     """Least privilege for dashboards."""
     as_role(database_url, "daygate_reader", "SELECT * FROM daygate.raw_events")
 
@@ -120,7 +122,7 @@ def test_a_reader_reads_and_cannot_write(database_url):  # noqa: F811
         "SELECT * FROM pg_authid",
     ],
 )
-def test_a_loader_cannot_do_more_than_load(database_url, statement):  # noqa: F811
+def test_a_loader_cannot_do_more_than_load(database_url, statement):
     """Least privilege for the daily run."""
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         as_role(database_url, "daygate_loader", statement)
@@ -144,13 +146,13 @@ def test_a_malformed_url_never_appears_in_the_message(url):
     assert "CAN" not in str(caught.value)
 
 
-def test_a_wrong_login_is_not_tried_again(server_url):  # noqa: F811
+def test_a_wrong_login_is_not_tried_again(server_url):
     """A wrong password is a setting to correct, not a server that is away."""
     with pytest.raises(SettingsError, match="refuses the login"):
         database.connect(server_url.replace("daygate:", "daygate:x", 1), name="test")
 
 
-def test_an_error_carries_state_and_constraint_but_no_value(database_url):  # noqa: F811
+def test_an_error_carries_state_and_constraint_but_no_value(database_url):
     """DETAIL repeats the row; it must not reach a log."""
     with (
         pytest.raises(DatabaseError) as caught,
@@ -166,7 +168,7 @@ def test_an_error_carries_state_and_constraint_but_no_value(database_url):  # no
     assert "CANARY" not in str(caught.value)
 
 
-def test_a_lock_that_is_not_granted_in_time_is_transient(database_url):  # noqa: F811
+def test_a_lock_that_is_not_granted_in_time_is_transient(database_url):
     """Waiting has an end, and may be tried again."""
     with closing(psycopg2.connect(database_url)) as holder, holder.cursor() as cursor:
         cursor.execute("LOCK daygate.mart_orders")

@@ -55,6 +55,6 @@ CREATE TABLE daygate.mart_orders (
     discount_amount numeric,
     shipping_fee    numeric,
     coupon_code     text,
-    item_count      numeric,
+    item_count      bigint,
     PRIMARY KEY (order_date, order_id)
 );

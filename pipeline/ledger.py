@@ -1,0 +1,193 @@
+"""The ledger, `pipeline_run_log`: which run holds a day, which one is published, and what happened.
+
+All times are the database's. A run holds its day by a lease that it renews; whoever finds the lease run
+out may take the day over with a higher fence, and everything the old run still tries is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline import database, workspace
+from pipeline.database import LOCK_CLASS, Connection, translated
+from pipeline.errors import BusyError, DaygateError
+from pipeline.records import DaySummary, Engine, Run, Verdict
+
+log = logging.getLogger(__name__)
+
+#: How long a silent run keeps its day.
+LEASE_SECONDS: Final = 60
+_ERROR_LENGTH: Final = 2000
+
+_COLUMNS: Final = (
+    "run_id, day, attempt, trigger, engine, status, verdict, delivery_sha256, lines, loaded, quarantined,"
+    " unique_users, sessions, purchases, trim_scale(revenue)::text AS revenue, timings, started_at, finished_at,"
+    " is_current, error, contract_sha256"
+)
+
+
+def lock_number(day: date) -> int:
+    """The day as the second half of its advisory lock."""
+    return day.toordinal()
+
+
+def claim(
+    connection: Connection,
+    day: date,
+    *,
+    trigger: str,
+    engine: Engine,
+    runs_folder: Path,
+    lease_seconds: int = LEASE_SECONDS,
+) -> Run:
+    """Take the day for a new attempt and sweep what dead runs left.
+
+    Raises:
+        BusyError: a live run holds the day.
+    """
+    with translated("claiming the day"), connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK_CLASS, lock_number(day)))
+        _take_over(cursor, day)
+        cursor.execute(
+            "SELECT coalesce(max(attempt), 0) + 1, nextval('run_fence') FROM pipeline_run_log WHERE day = %s", (day,)
+        )
+        attempt, fence = database.one(cursor)
+        run_id = f"{day:%Y%m%d}-{attempt}-{secrets.token_hex(4)}"
+        cursor.execute(
+            "INSERT INTO pipeline_run_log (run_id, day, attempt, trigger, engine, fence, status, lease_until)"
+            " VALUES (%s, %s, %s, %s, %s, %s, 'running', now() + make_interval(secs => %s))",
+            (run_id, day, attempt, trigger, engine, fence, lease_seconds),
+        )
+    folder = runs_folder / run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    workspace.sweep(connection)
+    return Run(run_id=run_id, day=day, attempt=attempt, trigger=trigger, fence=fence, folder=folder)
+
+
+def _take_over(cursor: Any, day: date) -> None:
+    cursor.execute(
+        "SELECT run_id, lease_until > now() FROM pipeline_run_log WHERE day = %s AND status = 'running' FOR UPDATE",
+        (day,),
+    )
+    row = cursor.fetchone()
+    if row is None:
+        return
+    run_id, alive = row
+    if alive:
+        raise BusyError(f"Run {run_id} holds {day}.", hint="Wait for it, then: daygate status")
+    cursor.execute(
+        "UPDATE pipeline_run_log SET status = 'failed', finished_at = now(), error = %s WHERE run_id = %s",
+        ("It fell silent and its lease ran out.", run_id),
+    )
+
+
+def heartbeat(connection: Connection, run: Run, *, lease_seconds: int = LEASE_SECONDS) -> None:
+    """Renew the lease.
+
+    Raises:
+        BusyError: the run no longer holds its day; it must stop.
+    """
+    with translated("renewing the lease"), connection, connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE pipeline_run_log SET heartbeat_at = now(), lease_until = now() + make_interval(secs => %s)"
+            " WHERE run_id = %s AND fence = %s AND status = 'running'",
+            (lease_seconds, run.run_id, run.fence),
+        )
+        if cursor.rowcount == 0:
+            raise lost(run)
+
+
+def lost(run: Run) -> BusyError:
+    """The error of a run that lost its day to another."""
+    return BusyError(f"Run {run.run_id} lost {run.day} to a later run.", hint="daygate status")
+
+
+@contextmanager
+def kept_alive(url: str, run: Run, *, lease_seconds: int = LEASE_SECONDS) -> Iterator[None]:
+    """Renew the run's lease from a thread with a connection of its own while the body runs.
+
+    A database that is away for a moment is tried again; a lost lease shows when the run publishes.
+    """
+    done = threading.Event()
+    thread = threading.Thread(target=_beat, args=(url, run, lease_seconds, done), name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _beat(url: str, run: Run, lease_seconds: int, done: threading.Event) -> None:
+    while not done.wait(lease_seconds / 6):
+        try:
+            with database.session(url, name="lease", doing="renewing the lease") as connection:
+                while True:
+                    heartbeat(connection, run, lease_seconds=lease_seconds)
+                    if done.wait(lease_seconds / 6):
+                        return
+        except BusyError as error:
+            log.warning("%s", error)
+            return
+        except DaygateError as error:
+            log.warning("The lease of %s was not renewed: %s", run.run_id, error)
+
+
+def fail(connection: Connection, run: Run, *, error: str) -> None:
+    """Record that the run failed, unless it ended otherwise or lost its day meanwhile.
+
+    Args:
+        connection: an idle connection; committed here.
+        run: the run that failed.
+        error: what happened; no values from events.
+    """
+    with translated("recording the failure"), connection, connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE pipeline_run_log SET status = 'failed', finished_at = now(), error = %s"
+            " WHERE run_id = %s AND fence = %s AND status = 'running'",
+            (database.storable(error)[:_ERROR_LENGTH], run.run_id, run.fence),
+        )
+    workspace.sweep(connection)
+
+
+def published(connection: Connection, day: date) -> DaySummary | None:
+    """The run whose data are visible for the day; None when there is none."""
+    return _first(connection, "WHERE day = %s AND is_current", (day,))
+
+
+def latest(connection: Connection, day: date) -> DaySummary | None:
+    """The last attempt at the day, whatever became of it; None when there was none."""
+    return _first(connection, "WHERE day = %s ORDER BY fence DESC LIMIT 1", (day,))
+
+
+def by_id(connection: Connection, run_id: str) -> DaySummary | None:
+    """One run."""
+    return _first(connection, "WHERE run_id = %s", (run_id,))
+
+
+def history(connection: Connection, days: int) -> list[DaySummary]:
+    """The last `days` calendar days up to today (Asia/Seoul), newest first; days without a run are left out.
+
+    A day is told by its published run when it has one, else by its last attempt.
+    """
+    where = "WHERE day > (now() AT TIME ZONE 'Asia/Seoul')::date - %s"
+    return _select(connection, f"{where} ORDER BY day DESC, is_current DESC, fence DESC", (days,), "DISTINCT ON (day) ")
+
+
+def _first(connection: Connection, where: str, parameters: tuple[object, ...]) -> DaySummary | None:
+    return next(iter(_select(connection, where, parameters)), None)
+
+
+def _select(connection: Connection, where: str, parameters: tuple[object, ...], distinct: str = "") -> list[DaySummary]:
+    with translated("reading the ledger"), connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT {distinct}{_COLUMNS} FROM pipeline_run_log {where}", parameters)
+        names = [column.name for column in cursor.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return [DaySummary(**{**row, "verdict": row["verdict"] and Verdict(row["verdict"])}) for row in rows]

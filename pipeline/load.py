@@ -1,0 +1,177 @@
+"""Loading: the good lines of a staged delivery, in bulk, into a table that nobody reads yet."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+import psycopg2.errors
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from pipeline import database, workspace
+from pipeline.contract import Contract
+from pipeline.errors import SettingsError, StepFailed
+from pipeline.records import CheckReport, Run, Staged
+
+#: Rows formatted at a time: some 20 MB of text.
+_BATCH_ROWS: Final = 50_000
+#: Bytes handed to libpq at a time.
+_SEND_BYTES: Final = 1 << 20
+#: Columns the table has beside the contract's.
+_OWN_COLUMNS: Final = frozenset({"day", "fence", "line_no", "flags"})
+#: Quoted texts are values, also the empty one; what is unquoted and empty is NULL. The same rule in PostgreSQL.
+_CSV: Final = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadReceipt:
+    """What was loaded, and where it waits for being published."""
+
+    #: Schema-qualified name of the run's table.
+    table: str
+    rows: int
+    contract_sha256: str
+
+
+def load(url: str, run: Run, staged: Staged, report: CheckReport, contract: Contract) -> LoadReceipt:
+    """COPY the good lines into the run's own table, with its key and the proof of its day.
+
+    A line is good without a reason from a critical check; reasons of other checks become its `flags`.
+    Table, rows and key are one transaction: a run that dies leaves nothing, and may load again.
+
+    Raises:
+        StepFailed: the number of rows is not the number of good lines.
+        SettingsError: the contract declares a column that the table lacks.
+        TransientError, DatabaseError: as `database.translated`.
+    """
+    with (
+        database.session(url, name="load", doing="loading the events") as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        schema = workspace.create(cursor, run)
+        _create_table(cursor, run, contract)
+        columns = ["line_no", *contract.names, "flags"]
+        names = ", ".join(f'"{column}"' for column in columns)
+        text = _Stream(_ahead(_chunks(staged, report, contract)))
+        try:
+            cursor.copy_expert(f"COPY events ({names}) FROM STDIN (FORMAT csv)", text, size=_SEND_BYTES)
+        except psycopg2.errors.QueryCanceled:
+            # So psycopg2 calls it when reading the text fails; the reason is ours.
+            raise text.failure or StepFailed("Loading took too long.", step="load") from None
+        rows = cursor.rowcount
+        if rows != report.good_lines:
+            raise StepFailed(f"{rows} rows were loaded where {report.good_lines} lines are good.", step="load")
+        # Named for the published schema, where it will stand beside the keys of other runs.
+        cursor.execute(f"ALTER TABLE events ADD CONSTRAINT {workspace.partition_of(run)}_key PRIMARY KEY (event_id)")
+        cursor.execute("ANALYZE events")
+    return LoadReceipt(table=f"{schema}.events", rows=rows, contract_sha256=contract.sha256)
+
+
+def _create_table(cursor: Any, run: Run, contract: Contract) -> None:
+    """A table like the versions' parent; the CHECK spares the scan when it is attached."""
+    cursor.execute("CREATE TABLE events (LIKE daygate.event_versions INCLUDING STORAGE INCLUDING COMPRESSION)")
+    cursor.execute(
+        "ALTER TABLE events ALTER day SET DEFAULT %(day)s, ALTER fence SET DEFAULT %(fence)s,"
+        " ADD CONSTRAINT one_version CHECK (day = %(day)s::date AND fence = %(fence)s)",
+        {"day": run.day, "fence": run.fence},
+    )
+    cursor.execute("SELECT * FROM events LIMIT 0")
+    known = {column.name for column in cursor.description} - _OWN_COLUMNS
+    missing = [name for name in contract.names if name not in known]
+    if missing:
+        raise SettingsError(
+            f"{contract.source} declares {', '.join(missing)}, which raw_events has no column for.",
+            hint="Add a migration with the column; daygate check works without",
+        )
+
+
+def _chunks(staged: Staged, report: CheckReport, contract: Contract) -> Iterator[bytes]:
+    """CSV text of the good lines, in line order, a bounded piece at a time."""
+    critical, flags = _reasons(report)
+    for part in staged.parts:
+        with pq.ParquetFile(part) as file:
+            for batch in file.iter_batches(_BATCH_ROWS, columns=["line_no", *contract.names]):
+                frame = pl.DataFrame(pl.from_arrow(batch))
+                good = frame.join(critical, on="line_no", how="anti", maintain_order="left")
+                flagged = good.join(flags, on="line_no", how="left", maintain_order="left")
+                yield _csv(flagged.select(_texts(contract)))
+
+
+def _reasons(report: CheckReport) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Lines that are not loaded, and (line_no, flags) of those that are loaded with a warning."""
+    failing = pl.scan_parquet(report.failing).select("line_no", pl.col("check").cast(pl.String))
+    blocking = pl.col("check").is_in(sorted(report.critical_checks))
+    critical = failing.filter(blocking).select("line_no").unique().collect()
+    if critical.height != report.failing_lines:
+        raise StepFailed(
+            f"{critical.height} failing lines are listed where {report.failing_lines} were counted.", step="load"
+        )
+    joined = pl.lit('{"') + pl.col("check").unique().sort().str.join('","') + pl.lit('"}')
+    flags = failing.filter(~blocking).group_by("line_no").agg(joined.first().alias("flags")).collect()
+    return critical, flags
+
+
+def _texts(contract: Contract) -> list[pl.Expr]:
+    """The columns as PostgreSQL reads them; money without the zeros that staging's scale adds."""
+    kinds = {field.name: field.kind for field in contract.fields}
+    texts = [pl.col("line_no")]
+    for name, kind in kinds.items():
+        if kind == "string":
+            texts.append(pl.col(name).cast(pl.String))
+        elif kind == "number":
+            texts.append(pl.col(name).cast(pl.String).str.strip_chars_end("0").str.strip_chars_end("."))
+        else:
+            texts.append(pl.col(name))
+    return [*texts, pl.col("flags")]
+
+
+def _csv(frame: pl.DataFrame) -> bytes:
+    sink = io.BytesIO()
+    table: pa.Table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    pa_csv.write_csv(table, sink, _CSV)
+    return sink.getvalue()
+
+
+def _ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same chunks; the next one is made while the present one is on its way to the server."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming = pool.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = pool.submit(next, chunks, None)
+            yield chunk
+
+
+class _Stream:
+    """What psycopg2 reads a COPY from."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self.chunks = chunks
+        self.chunk = b""
+        self.at = 0
+        #: What went wrong while reading; psycopg2 would hide it.
+        self.failure: Exception | None = None
+
+    def read(self, size: int = _SEND_BYTES) -> bytes:
+        while self.at == len(self.chunk):
+            try:
+                following = next(self.chunks, None)
+            except Exception as error:
+                self.failure = error
+                raise
+            if following is None:
+                return b""
+            self.chunk, self.at = following, 0
+        piece = self.chunk[self.at : self.at + size]
+        self.at += len(piece)
+        return piece
+
+    def readline(self, size: int = -1) -> bytes:
+        """Asked for by psycopg2's check of the argument; COPY never calls it."""
+        return self.read(size)

@@ -1,0 +1,148 @@
+"""Quarantine: every line that is not loaded, with all its reasons and its bytes exactly as they came."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from pipeline.database import Connection, translated
+from pipeline.errors import StepFailed
+from pipeline.records import CheckReport, Delivery, Run, Staged
+
+#: A batch ends with the line that crosses either bound.
+_BATCH_ROWS: Final = 20_000
+_BATCH_BYTES: Final = 32 * 2**20
+#: A longer line is stored without its bytes: PostgreSQL could not take them, and the archived delivery has them.
+RAW_LIMIT: Final = 16 * 2**20
+_CSV: Final = pa_csv.WriteOptions(include_header=False, quoting_style="needed")
+_COLUMNS: Final = ("line_no", "event_id", "byte_offset", "byte_length", "raw", "reasons")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuarantineCount:
+    """How many quarantined lines of a day break a rule."""
+
+    check: str
+    rule: str
+    lines: int
+
+
+def batches(staged: Staged, report: CheckReport) -> Iterator[pl.DataFrame]:
+    """The lines with a reason from a critical check, in line order.
+
+    Yields:
+        Frames of line_no, event_id (null when unreadable; hostile text), byte_offset, byte_length (Int64), raw
+        (Binary; null above `RAW_LIMIT`), reasons (JSON text: `[{"check", "rule", "field", "reason"}]`).
+
+    Raises:
+        StepFailed: the delivery changed since it was staged.
+    """
+    return failing_lines(staged, report.failing, of=report.critical_checks)
+
+
+def failing_lines(staged: Staged, reasons_of: Path, *, of: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
+    """As `batches`, for lines that fail one of the checks `of`, or any check when None; with all their reasons."""
+    if not reasons_of.exists():
+        return
+    failing = pl.scan_parquet(reasons_of).with_columns(pl.col(pl.Categorical).cast(pl.String))
+    blocking = failing if of is None else failing.filter(pl.col("check").is_in(sorted(of)))
+    critical = blocking.select("line_no").unique().collect()
+    for places in _places(staged, critical):
+        first, last = places["line_no"][0], places["line_no"][-1]
+        within = failing.filter(pl.col("line_no").is_between(first, last)).join(
+            places.lazy().select("line_no"), on="line_no", how="semi"
+        )
+        reason = pl.struct("check", "rule", "field", "reason").struct.json_encode()
+        reasons = within.group_by("line_no").agg(
+            (pl.lit("[") + reason.sort_by("check", "rule").str.join(",") + pl.lit("]")).first().alias("reasons")
+        )
+        joined = places.join(reasons.collect(), on="line_no", how="left", maintain_order="left")
+        yield from _with_bytes(staged.delivery, joined)
+
+
+def _places(staged: Staged, critical: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Where the critical lines are, a bounded number at a time."""
+    for part in staged.parts:
+        with pq.ParquetFile(part) as file:
+            for batch in file.iter_batches(_BATCH_ROWS, columns=["line_no", "event_id", "byte_offset", "byte_length"]):
+                frame = pl.DataFrame(pl.from_arrow(batch)).with_columns(pl.col("event_id").cast(pl.String))
+                found = frame.join(critical, on="line_no", how="semi", maintain_order="left")
+                if found.height:
+                    yield found
+
+
+def _with_bytes(delivery: Delivery, places: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    stored = pl.when(pl.col("byte_length") <= RAW_LIMIT).then(pl.col("byte_length")).otherwise(0)
+    group = (stored.cum_sum() // _BATCH_BYTES).alias("group")
+    for frame in places.with_columns(group).partition_by("group", maintain_order=True, include_key=False):
+        offsets = zip(frame["byte_offset"], frame["byte_length"], strict=True)
+        raw = list(raw_lines(delivery, offsets))
+        yield frame.with_columns(pl.Series("raw", raw, dtype=pl.Binary)).select(_COLUMNS)
+
+
+def raw_lines(delivery: Delivery, places: Iterator[tuple[int, int]]) -> Iterator[bytes | None]:
+    """The bytes at each (offset, length) of the delivery; None above `RAW_LIMIT`.
+
+    Raises:
+        StepFailed: the delivery is shorter than it was, or gone.
+    """
+    try:
+        descriptor = os.open(delivery.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        raise StepFailed(f"The delivery cannot be read again ({error.strerror}).", step="publish") from error
+    try:
+        for offset, length in places:
+            if length > RAW_LIMIT:
+                yield None
+                continue
+            raw = os.pread(descriptor, length, offset)
+            if len(raw) != length:
+                raise StepFailed("The delivery became shorter while it was checked.", step="publish")
+            yield raw
+    finally:
+        os.close(descriptor)
+
+
+def store(cursor: Any, run: Run, staged: Staged, report: CheckReport) -> int:
+    """COPY the quarantined lines of a run inside the caller's transaction; the number of lines."""
+    lines = 0
+    for frame in batches(staged, report):
+        rows = frame.select(
+            pl.lit(run.run_id).alias("run_id"),
+            pl.lit(run.day).alias("day"),
+            *_COLUMNS[:4],
+            (pl.lit("\\x") + pl.col("raw").bin.encode("hex")).alias("raw"),
+            "reasons",
+        )
+        sink = pa.BufferOutputStream()
+        pa_csv.write_csv(rows.to_arrow(compat_level=pl.CompatLevel.oldest()), sink, _CSV)
+        cursor.copy_expert(
+            f"COPY quarantine_events (run_id, day, {', '.join(_COLUMNS)}) FROM STDIN (FORMAT csv)",
+            pa.BufferReader(sink.getvalue()),
+            size=1 << 20,
+        )
+        lines += cursor.rowcount
+    return lines
+
+
+def summary(connection: Connection, day: date) -> list[QuarantineCount]:
+    """Quarantined lines per check and rule of the day's last judged run, worst first."""
+    with translated("reading the quarantine"), connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT reason ->> 'check', reason ->> 'rule', count(DISTINCT q.line_no)"
+            " FROM quarantine_events AS q CROSS JOIN LATERAL jsonb_array_elements(q.reasons) AS reason"
+            " WHERE q.run_id = (SELECT run_id FROM pipeline_run_log WHERE day = %s"
+            "  AND status IN ('published', 'blocked') ORDER BY fence DESC LIMIT 1)"
+            " GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2",
+            (day,),
+        )
+        return [QuarantineCount(check=check, rule=rule, lines=lines) for check, rule, lines in cursor.fetchall()]

@@ -1,0 +1,189 @@
+"""A day is held by one run at a time, by lease and fence, on the database's clock."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from pipeline import database, ledger
+from pipeline.errors import BusyError
+
+pytest_plugins = ["database_fixtures"]
+
+DAY = date(2026, 1, 15)
+
+
+@pytest.fixture
+def connection(database_url):
+    """An idle connection as the pipeline opens it."""
+    with closing(database.connect(database_url, name="test")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def claim(connection, tmp_path):
+    """Claims the day with whatever differs."""
+
+    def claim(day=DAY, **changes):
+        return ledger.claim(
+            connection, day, **{"trigger": "cli", "engine": "pandas", "runs_folder": tmp_path, **changes}
+        )
+
+    return claim
+
+
+def test_a_first_claim_is_attempt_one_with_a_folder(claim, connection):
+    """A claim is a row in the ledger and a work folder."""
+    run = claim()
+    told = ledger.latest(connection, DAY)
+
+    assert (run.day, run.attempt, run.trigger, run.folder.is_dir()) == (DAY, 1, "cli", True)
+    assert (told.run_id, told.status, told.verdict, told.finished_at) == (run.run_id, "running", None, None)
+    assert told.revenue == "0"
+
+
+def test_a_live_run_keeps_others_out(claim):
+    """The error names the run that holds the day."""
+    run = claim()
+
+    with pytest.raises(BusyError, match=run.run_id):
+        claim()
+
+
+def test_other_days_are_free(claim):
+    """A lease is per day."""
+    first, second = claim(), claim(date(2026, 1, 16))
+
+    assert second.fence > first.fence
+    assert second.attempt == 1
+
+
+def test_an_expired_lease_is_taken_over(claim, connection):
+    """The silent run is recorded as failed; the new one has a higher fence."""
+    silent = claim(lease_seconds=0)
+    run = claim()
+
+    assert (run.attempt, run.fence > silent.fence) == (2, True)
+    assert ledger.by_id(connection, silent.run_id).status == "failed"
+
+
+def test_a_run_that_lost_its_day_cannot_renew(claim, connection):
+    """A suspended process learns that it must stop."""
+    silent = claim(lease_seconds=0)
+    claim()
+
+    with pytest.raises(BusyError, match="lost"):
+        ledger.heartbeat(connection, silent)
+
+
+def test_an_older_fence_cannot_renew(claim, connection):
+    """The run id alone is not enough."""
+    run = claim()
+
+    with pytest.raises(BusyError):
+        ledger.heartbeat(connection, replace(run, fence=run.fence - 1))
+
+
+def test_a_heartbeat_prolongs_the_lease(claim, connection):
+    """A late heartbeat still counts while nobody took over."""
+    run = claim(lease_seconds=0)
+    ledger.heartbeat(connection, run)
+
+    with pytest.raises(BusyError, match=run.run_id):
+        claim()
+
+
+def test_the_lease_is_kept_alive_in_the_background(claim, connection, database_url):
+    """A long step needs no care of its own."""
+    run = claim(lease_seconds=0)
+    renewed = threading.Event()
+    with ledger.kept_alive(database_url, run, lease_seconds=1):
+        while not renewed.is_set():
+            with connection, connection.cursor() as cursor:
+                cursor.execute("SELECT lease_until > now() FROM pipeline_run_log WHERE run_id = %s", (run.run_id,))
+                if cursor.fetchone()[0]:
+                    renewed.set()
+
+    assert renewed.is_set()
+
+
+def test_a_failed_run_frees_the_day_and_keeps_its_reason(claim, connection):
+    """Texts that PostgreSQL cannot store do not hide a failure."""
+    run = claim()
+    ledger.fail(connection, run, error="step load: \x00 gone")
+    told = ledger.by_id(connection, run.run_id)
+
+    assert (told.status, told.error) == ("failed", "step load: \ufffd gone")
+    assert claim().attempt == 2
+
+
+def test_failing_after_the_day_was_lost_changes_nothing(claim, connection):
+    """The ledger keeps the first end of a run."""
+    silent = claim(lease_seconds=0)
+    claim()
+    before = ledger.by_id(connection, silent.run_id)
+    ledger.fail(connection, silent, error="too late")
+
+    assert ledger.by_id(connection, silent.run_id) == before
+
+
+def test_claims_at_the_same_moment_have_one_winner(database_url, tmp_path):
+    """Many schedulers may look at one day."""
+    outcomes = []
+    barrier = threading.Barrier(6)
+
+    def attempt():
+        with closing(database.connect(database_url, name="test")) as own:
+            barrier.wait()
+            try:
+                outcomes.append(ledger.claim(own, DAY, trigger="cli", engine="pandas", runs_folder=tmp_path).attempt)
+            except BusyError:
+                outcomes.append("busy")
+
+    threads = [threading.Thread(target=attempt) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(outcomes, key=str) == [1, "busy", "busy", "busy", "busy", "busy"]
+
+
+def test_nothing_is_published_before_a_publish(claim, connection):
+    """A running day has no current run."""
+    claim()
+
+    assert ledger.published(connection, DAY) is None
+
+
+def test_history_is_newest_first_with_one_row_a_day(claim, connection):
+    """A day is told by its last attempt while none is published."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT (now() AT TIME ZONE 'Asia/Seoul')::date")
+        (today,) = cursor.fetchone()
+    yesterday = date.fromordinal(today.toordinal() - 1)
+    claim(DAY)
+    claim(yesterday, lease_seconds=0)
+    second = claim(yesterday)
+    third = claim(today)
+
+    assert [told.run_id for told in ledger.history(connection, 30)] == [third.run_id, second.run_id]
+
+
+def test_a_new_claim_sweeps_what_dead_runs_built(claim, connection):
+    """Only the schemas of live runs stay."""
+    dead, live = claim(lease_seconds=0), claim(date(2026, 1, 16))
+    with connection, connection.cursor() as cursor:
+        for run in (dead, live):
+            cursor.execute(f"CREATE SCHEMA build_{run.fence}")
+            cursor.execute(f"CREATE TABLE build_{run.fence}.events ()")
+    claim()
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'build%'")
+        left = cursor.fetchall()
+
+    assert left == [(f"build_{live.fence}",)]
