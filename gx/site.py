@@ -314,7 +314,7 @@ def _row(run: DaySummary, site_folder: Path) -> dict[str, Any]:
         "weekday": f"{run.day:%a}",
         "href": href if known else None,
         "state": ("dg-none", "NO VERDICT") if run.verdict is None else _STATES[run.verdict],
-        "status": f"{run.status}, current" if run.is_current else run.status,
+        "status": "superseded" if run.status == "published" and not run.is_current else run.status,
         "lines": run.lines,
         "loaded": run.loaded,
         "quarantined": run.quarantined,

@@ -25,6 +25,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from expectations_custom.renderers import FAILED, NOT_APPLICABLE, NOT_JUDGED, PASSED
+from pipeline.settings import ZONE
 from pipeline.wording import visible
 
 #: What the pages are written for. Served as a header; `frame-ancestors` means nothing in a <meta>.
@@ -237,7 +238,8 @@ def _count(value: int) -> str:
 
 
 def _moment(value: datetime) -> str:
-    return f"{value:%Y-%m-%d %H:%M} {value.tzname() or ''}".rstrip()
+    local = value.astimezone(ZONE)
+    return f"{local:%Y-%m-%d %H:%M} {local.tzname()}"
 
 
 def _long(value: date) -> str:

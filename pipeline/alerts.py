@@ -23,14 +23,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.error import URLError
 
 from pydantic import SecretStr
 from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 from pipeline.alert_words import WORDS, Language
-from pipeline.records import Alert, CheckReport, CheckResult, DaySummary, Verdict
+from pipeline.records import Alert, CheckResult, Verdict
 from pipeline.wording import percent, share, visible
 
 #: Slack refuses a message that exceeds any of these, and the alert would be lost.
@@ -118,21 +118,50 @@ def step_failed(*, day: date, run_id: str, step: str, attempt: int, error: str) 
     )
 
 
-def day_completed(*, summary: DaySummary, report: CheckReport) -> Alert:
-    """A day is published."""
+class Totals(Protocol):
+    """What a day comes to."""
+
+    @property
+    def unique_users(self) -> int:
+        """Distinct customers."""
+        ...
+
+    @property
+    def purchases(self) -> int:
+        """Orders."""
+        ...
+
+    @property
+    def revenue(self) -> str:
+        """Won, exact, as text."""
+        ...
+
+
+def day_completed(
+    *,
+    day: date,
+    run_id: str,
+    events: int,
+    users: int,
+    purchases: int,
+    revenue: str,
+    quarantined: int,
+    checks: Sequence[CheckResult],
+) -> Alert:
+    """A day is published; `revenue` is won, exact, as text."""
     return Alert(
         kind="day_completed",
-        day=summary.day,
-        dedupe_key=f"day_completed:{summary.day}:{summary.run_id}",
+        day=day,
+        dedupe_key=f"day_completed:{day}:{run_id}",
         facts={
-            "run_id": summary.run_id,
-            "events": summary.loaded,
-            "users": summary.unique_users,
-            "purchases": summary.purchases,
-            "revenue": summary.revenue,
-            "quarantined": summary.quarantined,
-            "rates": [[check.id, _rate(check)] for check in report.checks],
-            "warnings": [check.id for check in report.checks if check.verdict is not Verdict.PASS],
+            "run_id": run_id,
+            "events": events,
+            "users": users,
+            "purchases": purchases,
+            "revenue": revenue,
+            "quarantined": quarantined,
+            "rates": [[check.id, _rate(check)] for check in checks],
+            "warnings": [check.id for check in checks if check.verdict is not Verdict.PASS],
         },
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from docs_fixtures import checked, event, good_day, summary
+from docs_fixtures import checked, event, good_day
 from pydantic import SecretStr
 from slack_sdk.models.blocks import Block
 
@@ -33,7 +33,8 @@ from pipeline.alerts import (
     step_failed,
 )
 from pipeline.errors import StepFailed
-from pipeline.records import Alert, CheckReport, CheckResult, RuleResult, Sample, Verdict
+from pipeline.marts import MartTables
+from pipeline.records import Alert, CheckReport, CheckResult, RuleResult, Run, Sample, Verdict
 
 DAY = date(2026, 1, 15)
 CANARY = "SECRETCANARY"
@@ -71,6 +72,13 @@ def texts(message: SlackMessage) -> str:
     return message.text + json.dumps(message.blocks, ensure_ascii=False)
 
 
+def completed(report: CheckReport, *, run_id: str = "20260115-1", revenue: str = "12345678") -> Alert:
+    """The alert of a day that is published."""
+    run = Run(run_id=run_id, day=DAY, attempt=1, trigger="cli", fence=1, folder=Path("x"))
+    totals = MartTables(rows={}, unique_users=800, sessions=1200, purchases=95, revenue=revenue)
+    return day_completed(run=run, report=report, rows=9990, totals=totals)
+
+
 def every_kind(text: str = "plain") -> list[Alert]:
     """One alert of each kind with `text` wherever it can hold some."""
     checks = (check(text, rules=(RuleResult(id=text, field=text, evaluated_rows=9, failed_rows=9),)),)
@@ -78,7 +86,7 @@ def every_kind(text: str = "plain") -> list[Alert]:
     return [
         closed_gate(*checks, check(text, verdict=Verdict.INCONCLUSIVE, error=text), problems=(text,), run_id=text),
         step_failed(day=DAY, run_id=text, step=text, attempt=2, error=text),
-        day_completed(summary=summary(DAY, run_id=text, revenue=text), report=report),
+        completed(report, run_id=text, revenue=text),
     ]
 
 
@@ -115,8 +123,8 @@ def test_a_failed_step_tells_step_day_attempt_and_error() -> None:
 def test_a_completed_day_tells_its_figures_and_every_pass_rate() -> None:
     """Events, users, revenue, pass rates and quarantine in one message; exact amounts stay exact."""
     checks = (check(failed=3, verdict=Verdict.PASS), check("order_total", failed=40, severity="warning"))
-    report = CheckReport(verdict=Verdict.PASS, checks=checks, lines=10_000, failing_lines=3, failing=Path("x"))
-    message = compose(day_completed(summary=summary(DAY, revenue="1234567.50"), report=report))
+    report = CheckReport(verdict=Verdict.PASS, checks=checks, lines=10_000, failing_lines=10, failing=Path("x"))
+    message = compose(completed(report, revenue="1234567.50"))
 
     assert "9,990 events, 800 users, 95 purchases, 1,234,567.50 won; 10 lines in quarantine." in message.text
     assert "value_ranges: 99.70 %\norder_total: 96.00 %" in message.text
