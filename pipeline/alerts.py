@@ -23,13 +23,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.error import URLError
 
 from pydantic import SecretStr
 from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 from pipeline.alert_words import WORDS, Language
+from pipeline.marts import MartTables
 from pipeline.records import Alert, CheckResult, Verdict
 from pipeline.wording import percent, share, visible
 
@@ -118,50 +119,21 @@ def step_failed(*, day: date, run_id: str, step: str, attempt: int, error: str) 
     )
 
 
-class Totals(Protocol):
-    """What a day comes to."""
-
-    @property
-    def unique_users(self) -> int:
-        """Distinct customers."""
-        ...
-
-    @property
-    def purchases(self) -> int:
-        """Orders."""
-        ...
-
-    @property
-    def revenue(self) -> str:
-        """Won, exact, as text."""
-        ...
-
-
-def day_completed(
-    *,
-    day: date,
-    run_id: str,
-    events: int,
-    users: int,
-    purchases: int,
-    revenue: str,
-    quarantined: int,
-    checks: Sequence[CheckResult],
-) -> Alert:
-    """A day is published; `revenue` is won, exact, as text."""
+def day_completed(*, run: Run, report: CheckReport, rows: int, totals: MartTables) -> Alert:
+    """A day is about to be published with `rows` events; takes effect with the same commit."""
     return Alert(
         kind="day_completed",
-        day=day,
-        dedupe_key=f"day_completed:{day}:{run_id}",
+        day=run.day,
+        dedupe_key=f"day_completed:{run.day}:{run.run_id}",
         facts={
-            "run_id": run_id,
-            "events": events,
-            "users": users,
-            "purchases": purchases,
-            "revenue": revenue,
-            "quarantined": quarantined,
-            "rates": [[check.id, _rate(check)] for check in checks],
-            "warnings": [check.id for check in checks if check.verdict is not Verdict.PASS],
+            "run_id": run.run_id,
+            "events": rows,
+            "users": totals.unique_users,
+            "purchases": totals.purchases,
+            "revenue": totals.revenue,
+            "quarantined": report.failing_lines,
+            "rates": [[check.id, _rate(check)] for check in report.checks],
+            "warnings": [check.id for check in report.checks if check.verdict is not Verdict.PASS],
         },
     )
 
