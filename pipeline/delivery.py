@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,9 @@ MOST_RATIO: Final = 100
 #: The ratio is not judged before this much came out.
 _RATIO_FROM: Final = 16 << 20
 _BLOCK: Final = 1 << 20
+_TEMPORARY: Final = ".taking-"
+#: Nobody takes a delivery for longer.
+_STALE_SECONDS: Final = 86_400
 _BLANK: Final = b" \t\r\n"
 _BOM: Final = b"\xef\xbb\xbf"
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:/")
@@ -97,7 +101,18 @@ def verify_unchanged(delivery: Delivery) -> None:
 
 @contextmanager
 def _kept(folder: Path) -> Iterator[Path]:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """The archive folder, without what a killed process left there long ago."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for leftover in folder.glob(f"{_TEMPORARY}*"):
+            if time.time() - leftover.lstat().st_mtime > _STALE_SECONDS:
+                leftover.unlink()
+    except OSError as error:
+        raise StepFailed(
+            f"The folder for deliveries cannot be used: {os.strerror(error.errno or errno.EIO)}.",
+            step="stage",
+            hint="Look at the data folder (DAYGATE_HOME).",
+        ) from error
     yield folder
 
 
@@ -190,7 +205,7 @@ def _read(file: BinaryIO, name: str, place: Path, most_bytes: int, *, suffix: st
     if original is not None:
         size = sum(map(len, blocks))
         return Delivery(path=original, name=name, sha256=hashed.hash.hexdigest(), size=size)
-    handle, temporary = tempfile.mkstemp(dir=place, prefix=".taking-", suffix=".tmp")
+    handle, temporary = tempfile.mkstemp(dir=place, prefix=_TEMPORARY, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb", buffering=0) as copy:
             size = _write(blocks, copy, name)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -110,6 +111,7 @@ class _Reader:
     """What a contract needs for parsing, made once."""
 
     contract: Contract
+    names: frozenset[str]
     keys: KeyTable
     #: Typed decoder: judges a line, its result is thrown away.
     check: Any
@@ -137,6 +139,7 @@ def _new_reader(contract: Contract) -> _Reader:
     )
     return _Reader(
         contract=contract,
+        names=frozenset(contract.names),
         keys=KeyTable.of(contract),
         check=msgspec.json.Decoder(event).decode,
         columns={f.name: pl.Int64() if f.kind == "integer" else pl.String() for f in contract.fields},
@@ -188,10 +191,11 @@ class _Block:
         suspect = self.found.suspect | (self.found.keys == 0) | (self.found.length > LINE_CAP)
         suspect[self.not_accepted()] = True
         for index in np.flatnonzero(self.found.undeclared & ~suspect).tolist():
-            if self.is_plain(index):
-                self.unknown += 1
-            else:
+            keys = self.plain_keys(index)
+            if keys is None:
                 suspect[index] = True
+            else:
+                self.unknown += not keys <= self.reader.names
         return set(np.flatnonzero(suspect).tolist())
 
     def not_accepted(self) -> list[int]:
@@ -210,16 +214,17 @@ class _Block:
             else:
                 return bad
 
-    def is_plain(self, index: int) -> bool:
-        """Whether a line with undeclared keys is flat, has no key twice and only ordinary values."""
+    def plain_keys(self, index: int) -> AbstractSet[str] | None:
+        """The keys of a line that is flat, has no key twice and only ordinary values; else None."""
         line = self.lines[index]
         if len(line) > _SHORT:
-            return False
+            return None
         try:
             found = msgspec.json.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return False
-        return len(found) == self.found.keys[index] and "" not in found and all(map(_is_ordinary, found.values()))
+            return None
+        plain = len(found) == self.found.keys[index] and "" not in found and all(map(_is_ordinary, found.values()))
+        return found.keys() if plain else None
 
     def columns(self) -> pl.DataFrame | None:
         """The declared fields as polars reads them; None when it cannot read every line as a row."""

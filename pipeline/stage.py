@@ -62,22 +62,13 @@ def stage(
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("part-*.parquet*"):
             old.unlink()
-    ranges = _ranges(delivery, range_bytes)
     work = stage_worker.Work(path=str(delivery.path), folder=str(folder), day=day, contract=contract)
-    lines = 0
     parts: list[Part] = []
+    done = 0
     with _parsing(work, workers if delivery.size > IN_PROCESS else 0) as parse:
-        done = 0
-        for cut, part in parse(ranges):
-            if part.rows + part.blank_lines != cut.lines:
-                raise StepFailed(
-                    f"Lines {cut.first_line}+ of {delivery.name}: {cut.lines} lines became {part.rows} rows and "
-                    f"{part.blank_lines} blank lines.",
-                    step="stage",
-                    hint="This is a bug in daygate or the file changed meanwhile; run again.",
-                )
+        for cut, part in parse(_ranges(delivery, range_bytes)):
+            _require_all_lines(delivery, cut, part)
             parts.append(part)
-            lines += part.rows
             done += cut.length
             if on_progress is not None:
                 on_progress(done, delivery.size)
@@ -86,10 +77,20 @@ def stage(
         delivery=delivery,
         day=day,
         parts=tuple(Path(part.path) for part in parts),
-        lines=lines,
+        lines=sum(part.rows for part in parts),
         blank_lines=sum(part.blank_lines for part in parts),
         lines_with_unknown_keys=sum(part.lines_with_unknown_keys for part in parts),
     )
+
+
+def _require_all_lines(delivery: Delivery, cut: Range, part: Part) -> None:
+    if part.rows + part.blank_lines != cut.lines:
+        raise StepFailed(
+            f"Lines {cut.first_line}+ of {delivery.name}: {cut.lines} lines became {part.rows} rows and "
+            f"{part.blank_lines} blank lines.",
+            step="stage",
+            hint="This is a bug in daygate or the file changed meanwhile; run again.",
+        )
 
 
 def raw_lines(delivery: Delivery, spans: Iterable[tuple[int, int]], *, longest: int | None = None) -> Iterator[bytes]:
@@ -228,9 +229,9 @@ def _step_errors() -> Iterator[None]:
     """What stops staging, in words a person can act on."""
     try:
         yield
-    except BrokenProcessPool as error:
+    except (BrokenProcessPool, MemoryError) as error:
         raise StepFailed(
-            "A process that parses the file died (out of memory?).",
+            "A process that parses the file died or ran out of memory.",
             step="stage",
             hint="Free some memory or set DAYGATE_WORKERS=1, then run again.",
         ) from error

@@ -145,6 +145,7 @@ def test_row_45_a_bomb_is_refused_quickly_and_in_little_memory(tmp_path):
     error = refused(path)
 
     assert error.reason == "too_large"
+    assert refused(written(tmp_path / "bomb.zst", zstandard.compress(PLAIN * 20_000))).reason == "too_large"
     assert time.perf_counter() - started < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
     assert refused(written(tmp_path / "nested.gz", gzip.compress(gzip.compress(PLAIN)))).reason == "not_jsonl"
@@ -219,6 +220,19 @@ def test_an_error_inside_the_block_is_not_hidden_by_the_change_check(tmp_path):
 
     with pytest.raises(ZeroDivisionError):
         use(path, fail)
+
+
+def test_what_a_killed_process_left_is_swept_later(tmp_path):
+    """An old half copy goes away with the next delivery; a fresh one may be somebody's."""
+    folder = tmp_path / "deliveries"
+    folder.mkdir()
+    fresh, old = written(folder / ".taking-a.tmp", b"x"), written(folder / ".taking-b.tmp", b"x")
+    os.utime(old, (0, 0))
+
+    with delivery.take(written(tmp_path / "a.jsonl", PLAIN), folder=folder) as taken:
+        pass
+
+    assert {*folder.iterdir()} == {fresh, taken.path}
 
 
 def test_a_refused_file_leaves_nothing_behind(tmp_path):

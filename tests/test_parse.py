@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from staging_fixtures import CONTRACT, DAY, DETAILS, VIEW, line, row_between_good_lines, rows_of, with_raw
 
+from pipeline import contract as contracts
 from pipeline import parse, timestamps
 from pipeline.parse_scan import KeyTable, scan
 from pipeline.parse_slow import deeper_than
@@ -291,3 +292,45 @@ def test_no_line_takes_long(data):
     row_between_good_lines(data)
 
     assert time.process_time() - started < 3
+
+
+def test_another_contract_is_parsed_as_strictly(tmp_path):
+    """More fields than fit one set of bits, names longer than two words and names that end alike."""
+    document = json.loads(contracts.default_path().read_text())
+    names = [f"f{n}" for n in range(60)] + ["a_name_much_longer_than_two_words_of_eight", "type", "t", "x_event_id"]
+    document["properties"].update({name: {"type": "string"} for name in names})
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps(document))
+    contract = contracts.load(path)
+    lines = [
+        line(**dict.fromkeys(names, "v")),
+        line(**{names[-4]: "v", "b" + names[-4][1:]: "w"}),
+        line(t="1", type="2"),
+    ]
+    lines += [data[:-1] + f', "{name}": "v"}}'.encode() for data in lines for name in ("f59", "t", "x_event_id")]
+    data = b"\n".join(lines)
+
+    fast, exact = (
+        parse.parse_range(data, first_line=1, first_offset=0, contract=contract, day=DAY, exact=exact)
+        for exact in (False, True)
+    )
+
+    assert fast.frame.to_dicts() == exact.frame.to_dicts()
+    assert fast.lines_with_unknown_keys == exact.lines_with_unknown_keys == 4
+    assert fast.frame["problems"].drop_nulls().len() == 4
+    assert fast.frame["type"].to_list()[:3] == ["v", None, "2"]
+
+
+def test_a_contract_without_order_totals_leaves_the_amounts_empty(tmp_path):
+    """The extension is optional; the columns are not."""
+    document = json.loads(contracts.default_path().read_text())
+    del document["x-order-total"]
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps(document))
+
+    frame = parse.parse_range(
+        line(extra_data="hello"), first_line=1, first_offset=0, contract=contracts.load(path), day=DAY
+    ).frame
+
+    assert frame.row(0, named=True)["extra_data"] == "hello"
+    assert frame["items_total"].to_list() == frame["problems"].to_list() == [None]
