@@ -31,7 +31,7 @@ from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 from pipeline.alert_words import WORDS, Language
 from pipeline.marts import MartTables
-from pipeline.records import Alert, CheckResult, Verdict
+from pipeline.records import Alert, CheckReport, CheckResult, Run, Verdict
 from pipeline.wording import percent, share, visible
 
 #: Slack refuses a message that exceeds any of these, and the alert would be lost.

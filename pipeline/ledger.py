@@ -22,6 +22,8 @@ from pipeline.records import DaySummary, Engine, Run, Verdict
 
 log = logging.getLogger(__name__)
 
+#: First half of the advisory lock that is a run's sign of life; the second is the day.
+ALIVE_CLASS: Final = LOCK_CLASS + 1
 #: How long a silent run keeps its day.
 LEASE_SECONDS: Final = 60
 _ERROR_LENGTH: Final = 2000
@@ -49,12 +51,19 @@ def claim(
 ) -> Run:
     """Take the day for a new attempt and sweep what dead runs left.
 
+    The connection keeps a session lock as its sign of life: PostgreSQL drops it the moment the process
+    dies, so a killed run is taken over at once. A run that is alive but silent keeps the day for its lease.
+
+    Args:
+        connection: an idle connection that stays open for as long as the run lasts.
+
     Raises:
         BusyError: a live run holds the day.
     """
     with translated("claiming the day"), connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK_CLASS, lock_number(day)))
-        _take_over(cursor, day)
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", (ALIVE_CLASS, lock_number(day)))
+        _take_over(cursor, day, holder_is_gone=database.one(cursor)[0])
         cursor.execute(
             "SELECT coalesce(max(attempt), 0) + 1, nextval('run_fence') FROM pipeline_run_log WHERE day = %s", (day,)
         )
@@ -71,7 +80,7 @@ def claim(
     return Run(run_id=run_id, day=day, attempt=attempt, trigger=trigger, fence=fence, folder=folder)
 
 
-def _take_over(cursor: Any, day: date) -> None:
+def _take_over(cursor: Any, day: date, *, holder_is_gone: bool) -> None:
     cursor.execute(
         "SELECT run_id, lease_until > now() FROM pipeline_run_log WHERE day = %s AND status = 'running' FOR UPDATE",
         (day,),
@@ -80,11 +89,11 @@ def _take_over(cursor: Any, day: date) -> None:
     if row is None:
         return
     run_id, alive = row
-    if alive:
+    if alive and not holder_is_gone:
         raise BusyError(f"Run {run_id} holds {day}.", hint="Wait for it, then: daygate status")
     cursor.execute(
         "UPDATE pipeline_run_log SET status = 'failed', finished_at = now(), error = %s WHERE run_id = %s",
-        ("It fell silent and its lease ran out.", run_id),
+        ("It died, or fell silent until its lease ran out.", run_id),
     )
 
 

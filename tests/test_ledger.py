@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import date
 
@@ -25,15 +25,16 @@ def connection(database_url):
 
 
 @pytest.fixture
-def claim(connection, tmp_path):
-    """Claims the day with whatever differs."""
+def claim(database_url, tmp_path):
+    """Claims the day with whatever differs, each time as a process of its own would."""
+    with ExitStack() as opened:
 
-    def claim(day=DAY, **changes):
-        return ledger.claim(
-            connection, day, **{"trigger": "cli", "engine": "pandas", "runs_folder": tmp_path, **changes}
-        )
+        def claim(day=DAY, **changes):
+            own = opened.enter_context(closing(database.connect(database_url, name="test")))
+            arguments = {"trigger": "cli", "engine": "pandas", "runs_folder": tmp_path, **changes}
+            return ledger.claim(arguments.pop("connection", own), day, **arguments)
 
-    return claim
+        yield claim
 
 
 def test_a_first_claim_is_attempt_one_with_a_folder(claim, connection):
@@ -52,6 +53,20 @@ def test_a_live_run_keeps_others_out(claim):
 
     with pytest.raises(BusyError, match=run.run_id):
         claim()
+
+
+def test_a_run_that_died_is_taken_over_at_once(claim, connection, database_url):
+    """PostgreSQL drops the dead run's sign of life; nobody waits for its lease."""
+    dying = database.connect(database_url, name="test")
+    dead = claim(connection=dying)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", (dying.info.backend_pid,))
+    dying.close()
+
+    run = claim()
+
+    assert run.fence > dead.fence
+    assert ledger.by_id(connection, dead.run_id).status == "failed"
 
 
 def test_other_days_are_free(claim):
@@ -143,6 +158,7 @@ def test_claims_at_the_same_moment_have_one_winner(database_url, tmp_path):
                 outcomes.append(ledger.claim(own, DAY, trigger="cli", engine="pandas", runs_folder=tmp_path).attempt)
             except BusyError:
                 outcomes.append("busy")
+            barrier.wait()  # the winner lives until everyone has tried
 
     threads = [threading.Thread(target=attempt) for _ in range(6)]
     for thread in threads:

@@ -1,0 +1,238 @@
+"""The order of the day: deliver → stage → check → (only on PASS) load → marts → publish, or block.
+
+`DayRunner.run` reads top to bottom. What needs Great Expectations comes in as an argument (`Gate`).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+from pipeline import alerts, database, ledger, load, marts, publish, simulate
+from pipeline.contract import Contract
+from pipeline.database import Connection
+from pipeline.delivery import take
+from pipeline.errors import BusyError, DaygateError, RefusedFile, StepFailed
+from pipeline.progress import Progress
+from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, Run, Staged, Verdict
+from pipeline.settings import Settings
+from pipeline.stage import stage
+
+log = logging.getLogger(__name__)
+
+#: Judges a staged delivery; a closed gate comes with its alerts. The run's folder is the work folder.
+Gate = Callable[[Staged, Run], tuple[CheckReport, list[Alert]]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DayOrder:
+    """What was asked for."""
+
+    day: date
+    #: The delivery; the day's own file (generated or landed) when None.
+    file: Path | None
+    engine: Engine
+    #: Run even when this very delivery is already published under this contract.
+    force: bool
+    trigger: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DayOutcome:
+    """How it ended."""
+
+    summary: DaySummary
+    #: None when the delivery was published already and nothing was done.
+    report: CheckReport | None
+    alerts: tuple[Alert, ...] = ()
+
+
+class RunFailed(StepFailed):
+    """A run that the ledger tells as failed; carries the alert to send."""
+
+    def __init__(self, cause: DaygateError, *, step: str, alert: Alert) -> None:
+        super().__init__(cause.message, step=step, hint=cause.hint)
+        self.exit_code = cause.exit_code
+        self.alert = alert
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayRunner:
+    """Takes days through the gate, one at a time, with one set of settings."""
+
+    settings: Settings
+    contract: Contract
+    database_url: str
+    gate: Gate
+    progress: Progress
+
+    def run(self, order: DayOrder) -> DayOutcome:
+        """Take one day through the gate.
+
+        Raises:
+            BusyError: another run holds the day.
+            RunFailed: a step failed; nothing of the day became visible, the ledger says why.
+            TransientError: the database was away before the day could be claimed.
+        """
+        with (
+            database.session(self.database_url, name="run", doing="running the day") as connection,
+            self._delivery(connection, order) as delivery,
+        ):
+            published = ledger.published(connection, order.day)
+            if published and not order.force and self._unchanged(published, delivery):
+                return DayOutcome(summary=published, report=None)
+            with self._attempt(connection, order) as run:
+                with self._step("stage"):
+                    staged = self._stage(delivery, order.day, run)
+                with self._step("check"):
+                    report, closed = self.gate(staged, run)
+                if report.verdict is not Verdict.PASS:
+                    return self._block(run, staged, report, closed)
+                return self._publish(run, staged, report)
+
+    def _publish(self, run: Run, staged: Staged, report: CheckReport) -> DayOutcome:
+        with self._step("load"):
+            receipt = load.load(self.database_url, run, staged, report, self.contract)
+        with self._step("marts"):
+            tables = marts.build(self.database_url, run, receipt)
+        with self._step("publish"):
+            news = (alerts.day_completed(run=run, report=report, rows=receipt.rows, totals=tables),)
+            summary = publish.publish(
+                self.database_url, run, staged, report, receipt, tables, news, timings=self.progress.timings
+            )
+        return self._ended(run, summary, report, news)
+
+    def _block(self, run: Run, staged: Staged, report: CheckReport, closed: list[Alert]) -> DayOutcome:
+        with self._step("block"):
+            summary = publish.block(
+                self.database_url,
+                run,
+                staged,
+                report,
+                closed,
+                contract_sha256=self.contract.sha256,
+                timings=self.progress.timings,
+            )
+        return self._ended(run, summary, report, tuple(closed))
+
+    def _ended(self, run: Run, summary: DaySummary, report: CheckReport, news: tuple[Alert, ...]) -> DayOutcome:
+        shutil.rmtree(run.folder / "staged", ignore_errors=True)  # the delivery itself is kept
+        write_report(run.folder / "report.json", summary, report)
+        return DayOutcome(summary=summary, report=report, alerts=news)
+
+    @contextmanager
+    def _delivery(self, connection: Connection, order: DayOrder) -> Iterator[Delivery]:
+        """The day's delivery as a private copy; one that cannot be had is a failed attempt in the ledger."""
+        with ExitStack() as stack:
+            try:
+                with self._step("deliver"):
+                    source = order.file or self._day_file(order.day)
+                    delivery = stack.enter_context(take(source, folder=self.settings.deliveries_folder))
+            except DaygateError:
+                with self._attempt(connection, order):
+                    raise
+            yield delivery
+
+    def _day_file(self, day: date) -> Path:
+        """The day's own file, generated when the simulator is the source and it is not there yet."""
+        file = self.settings.event_file(day)
+        if file.exists():
+            return file
+        if self.settings.source == "landing":
+            raise RefusedFile(
+                f"No delivery for {day}: {file} is not there.",
+                reason="missing",
+                hint=f"daygate run --date {day} --file PATH",
+            )
+        made = simulate.generate(
+            day,
+            contract=self.contract,
+            output=file,
+            users=self.settings.users,
+            seed=self.settings.seed,
+            on_progress=self.progress.advance,
+        )
+        return made.path
+
+    def _unchanged(self, published: DaySummary, delivery: Delivery) -> bool:
+        same_rules = published.contract_sha256 in (None, self.contract.sha256)
+        return published.delivery_sha256 == delivery.sha256 and same_rules
+
+    def _stage(self, delivery: Delivery, day: date, run: Run) -> Staged:
+        return stage(
+            delivery,
+            day=day,
+            contract=self.contract,
+            folder=run.folder / "staged",
+            workers=self.settings.workers,
+            on_progress=self.progress.advance,
+        )
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        """Time a step, and let whatever it raises carry its name."""
+        with self.progress.step(name):
+            try:
+                yield
+            except (StepFailed, BusyError):
+                raise
+            except DaygateError as error:
+                failed = StepFailed(error.message, step=name, hint=error.hint)
+                failed.exit_code = error.exit_code
+                raise failed from error
+            except Exception as error:
+                # The text of a foreign exception may hold values from events; its type does not.
+                raise StepFailed(
+                    f"The step {name} met {type(error).__name__}.", step=name, hint="the same command with --debug"
+                ) from error
+
+    @contextmanager
+    def _attempt(self, connection: Connection, order: DayOrder) -> Iterator[Run]:
+        """Claim the day; whatever happens inside ends in the ledger."""
+        run = ledger.claim(
+            connection,
+            order.day,
+            trigger=order.trigger,
+            engine=order.engine,
+            runs_folder=self.settings.runs_folder,
+        )
+        try:
+            with ledger.kept_alive(self.database_url, run):
+                yield run
+        except BusyError:
+            raise
+        except DaygateError as error:
+            step = error.step if isinstance(error, StepFailed) else "run"
+            self._record_failure(connection, run, error.message)
+            alert = alerts.step_failed(
+                day=run.day, run_id=run.run_id, step=step, attempt=run.attempt, error=error.message
+            )
+            raise RunFailed(error, step=step, alert=alert) from error
+        except BaseException as error:
+            self._record_failure(connection, run, f"interrupted by {type(error).__name__}")
+            raise
+
+    def _record_failure(self, connection: Connection, run: Run, error: str) -> None:
+        try:
+            ledger.fail(connection, run, error=error)
+        except DaygateError as lost:
+            # The lease runs out by itself; the error that led here is the one to tell.
+            log.warning("The failure of %s could not be recorded: %s", run.run_id, lost)
+
+
+def write_report(path: Path, summary: DaySummary, report: CheckReport) -> None:
+    """Leave the whole story of the run as JSON: the ledger's fields and the checks."""
+    story = {**asdict(summary), **publish.report_facts(report)}
+    partial = path.with_suffix(".tmp")
+    with partial.open("w", encoding="utf-8") as file:
+        json.dump(story, file, ensure_ascii=False, indent=1, default=str)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

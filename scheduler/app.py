@@ -1,0 +1,283 @@
+"""The composition root: the one place that knows the pipeline, Great Expectations and the database at once.
+
+Everything the commands do is a function here; what it needs is imported when it is called, because
+Great Expectations takes seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
+
+from pipeline import alerts, database, ledger, postgres
+from pipeline import contract as contracts
+from pipeline.day import DayOrder, DayOutcome, DayRunner, RunFailed
+from pipeline.delivery import take
+from pipeline.errors import DaygateError, SettingsError
+from pipeline.failed_rows import write_failed_rows
+from pipeline.progress import Progress
+from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, Run, Staged, Verdict
+from pipeline.settings import Settings
+from pipeline.stage import stage
+
+if TYPE_CHECKING:
+    from gx.gate import Checked
+    from pipeline.contract import Contract
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+#: Days the site's front page lists.
+DAYS_ON_INDEX: Final = 90
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckOutcome:
+    """What `daygate check` found in one file."""
+
+    #: As given on the command line; hostile text.
+    file: str
+    delivery: Delivery
+    day: date
+    engine: Engine
+    report: CheckReport
+    seconds: float
+    #: index.html of the written page; None when none was asked for.
+    page: Path | None
+
+
+def engine_for(asked: str) -> Engine:
+    """The engine that evaluates the checks.
+
+    Raises:
+        SettingsError: an engine that is not installed.
+    """
+    if asked not in ("auto", "pandas"):
+        raise SettingsError(f"The engine {asked} is not available.", hint="--engine pandas")
+    return "pandas"
+
+
+def check_file(
+    settings: Settings,
+    source: Path | Literal["-"],
+    *,
+    day: date,
+    engine: str,
+    failed_rows: Path | None,
+    report_folder: Path | None,
+    progress: Progress,
+) -> CheckOutcome:
+    """Put one file through the seven checks; no database, nothing published.
+
+    Raises:
+        RefusedFile: the whole file is refused.
+    """
+    began = monotonic()
+    chosen = engine_for(engine)
+    contract = contracts.load(settings.contract)
+    with TemporaryDirectory(prefix="daygate-") as work, take(source, folder=None, stdin=sys.stdin.buffer) as delivery:
+        folder = Path(work)
+        with progress.step("stage"):
+            staged = stage(
+                delivery,
+                day=day,
+                contract=contract,
+                folder=folder / "staged",
+                workers=settings.workers,
+                on_progress=progress.advance,
+            )
+        with progress.step("check"):
+            checked = _checked(staged, settings, contract, folder)
+        if failed_rows is not None:
+            with progress.step("failed rows"):
+                write_failed_rows(staged, checked.report.failing, failed_rows)
+        page = None
+        if report_folder is not None:
+            with progress.step("report"):
+                page = _page(staged, checked, contract, chosen, run_id=None, folder=report_folder)
+    return CheckOutcome(
+        file=str(source),
+        delivery=delivery,
+        day=day,
+        engine=chosen,
+        report=checked.report,
+        seconds=monotonic() - began,
+        page=page,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunOutcome:
+    """How `daygate run` ended."""
+
+    summary: DaySummary
+    #: None when the delivery was published already.
+    report: CheckReport | None
+    #: The published page; None when it could not be made.
+    page: Path | None
+    unchanged: bool
+
+
+def run_day(
+    settings: Settings,
+    day: date,
+    *,
+    file: Path | None,
+    engine: str,
+    force: bool,
+    progress: Progress,
+    trigger: str = "cli",
+) -> RunOutcome:
+    """Take one day through the whole gate and publish whatever happened.
+
+    Raises:
+        DaygateError: nothing of the day became visible.
+    """
+    chosen = engine_for(engine)
+    contract = contracts.load(settings.contract)
+    with progress.step("database"):
+        url = database_url(settings)
+        database.upgrade(url)
+    runner = DayRunner(
+        settings=settings,
+        contract=contract,
+        database_url=url,
+        gate=lambda staged, run: _judge(staged, run, settings, contract, chosen),
+        progress=progress,
+    )
+    order = DayOrder(day=day, file=file, engine=chosen, force=force, trigger=trigger)
+    try:
+        outcome = runner.run(order)
+    except RunFailed as failed:
+        _notify(settings, (failed.alert,))
+        raise
+    page = settings.site_folder / "runs" / outcome.summary.run_id / "index.html"
+    if outcome.report is not None:
+        with progress.step("pages"):
+            _publish_pages(settings, url, outcome)
+        _notify(settings, outcome.alerts)
+    return RunOutcome(
+        summary=outcome.summary,
+        report=outcome.report,
+        page=page if page.exists() else None,
+        unchanged=outcome.report is None,
+    )
+
+
+def database_url(settings: Settings) -> str:
+    """The configured server, or the embedded one, started when it does not run."""
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    return postgres.ensure_running(settings.home)
+
+
+def upgrade(settings: Settings) -> str:
+    """Apply missing migrations; a sentence about the version reached."""
+    return f"The database is at version {database.upgrade(database_url(settings))}."
+
+
+def history(settings: Settings, days: int) -> list[DaySummary]:
+    """The last days as the ledger tells them, newest first."""
+    url = database_url(settings)
+    database.upgrade(url)
+    with database.session(url, name="status", doing="reading the ledger") as connection:
+        return ledger.history(connection, days)
+
+
+def stop_database(settings: Settings) -> None:
+    """Stop the embedded PostgreSQL; its data stays."""
+    postgres.stop(settings.home)
+
+
+def _judge(
+    staged: Staged, run: Run, settings: Settings, contract: Contract, engine: Engine
+) -> tuple[CheckReport, list[Alert]]:
+    """The gate of a run: the checkpoint, its page, and the alerts of a gate that stays shut."""
+    from gx import gate
+    from gx.slack import DaygateAlert, read_alerts
+
+    outbox = run.folder / "alerts.json"
+    action = DaygateAlert(outbox=str(outbox), day=run.day.isoformat())
+    checked = gate.check(
+        staged, settings=settings, contract=contract, folder=run.folder, actions=[action], run_name=run.run_id
+    )
+    report = checked.report
+    closed = [] if report.verdict is Verdict.PASS else read_alerts(outbox)
+    if report.verdict is not Verdict.PASS and not closed:
+        # The checkpoint raised before its action, or the action could not write: the alert must not be lost.
+        closed = [
+            alerts.gate_failed(
+                day=run.day,
+                run_id=run.run_id,
+                verdict=report.verdict,
+                checks=report.checks,
+                lines=report.lines,
+                failing_lines=report.failing_lines,
+                problems=report.problems,
+            )
+        ]
+    page = _tolerated(lambda: _page(staged, checked, contract, engine, run_id=run.run_id, folder=run.folder / "page"))
+    return replace(report, page=page), closed
+
+
+def _checked(staged: Staged, settings: Settings, contract: Contract, folder: Path) -> Checked:
+    from gx import gate
+
+    return gate.check(staged, settings=settings, contract=contract, folder=folder)
+
+
+def _page(
+    staged: Staged, checked: Checked, contract: Contract, engine: Engine, *, run_id: str | None, folder: Path
+) -> Path:
+    from gx.site import PageFacts, render_page
+
+    report = checked.report
+    facts = PageFacts(
+        day=staged.day,
+        verdict=report.verdict,
+        run_id=run_id,
+        delivery_name=staged.delivery.name,
+        sha256=staged.delivery.sha256,
+        engine=engine,
+        lines=report.lines,
+        good=report.good_lines,
+        failing=report.failing_lines,
+        contract_sha256=contract.sha256,
+        generated_at=datetime.now(UTC),
+        problems=report.problems,
+    )
+    return render_page(checked.result, facts=facts, folder=folder)
+
+
+def _publish_pages(settings: Settings, url: str, outcome: DayOutcome) -> None:
+    from gx.site import publish_index, publish_page
+
+    def publish() -> None:
+        if outcome.report is not None and outcome.report.page is not None:
+            publish_page(outcome.report.page.parent, settings.site_folder, outcome.summary.run_id)
+        with database.session(url, name="site", doing="reading the ledger") as connection:
+            days = ledger.history(connection, DAYS_ON_INDEX)
+        publish_index(settings.site_folder, days, generated_at=datetime.now(UTC))
+
+    _tolerated(publish)
+
+
+def _tolerated(make: Callable[[], T]) -> T | None:
+    """Pages never change a verdict and never hold up a day: what goes wrong is told in the log."""
+    try:
+        return make()
+    except DaygateError as error:
+        log.warning("%s %s", error.message, error.hint)
+        return None
+
+
+def _notify(settings: Settings, news: Sequence[Alert]) -> None:
+    for alert in news:
+        alerts.send(alerts.compose(alert), settings.slack_webhook_url)
