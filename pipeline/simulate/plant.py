@@ -269,7 +269,7 @@ class Garden:
         if not len(free):
             raise SettingsError(
                 f"The fault {name} finds no line to be planted in on {ground.plan.day} ({len(ground.plan)} events).",
-                hint="A bigger day has more: daygate generate --events 20000 …",
+                hint="A bigger day has more: daygate generate --events 20000",
             )
         wanted = max(1, round(rate * int(planting.looks_at(ground).sum())))
         draws = Dice(self.seed, ground.plan.day.toordinal(), 6, zlib.crc32(name.encode())).words(len(free))

@@ -7,16 +7,20 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, time
 from pathlib import Path
 
 from pipeline.contract import Contract
 from pipeline.errors import SettingsError, StepFailed
+from pipeline.settings import ZONE
 from pipeline.simulate import pieces, shop
 from pipeline.simulate.plan import Planner
 from pipeline.simulate.plant import Garden, Ground, check_faults
 from pipeline.simulate.population import Population
 from pipeline.simulate.render import Renderer, data
+
+#: One more than the lines a delivery can have.
+MOST_EVENTS = 1 << 26
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,12 +51,7 @@ def generate(
     """See `pipeline.simulate.generate`."""
     check_faults(faults)
     vocabulary = shop.read(contract)
-    if not 1 <= users < 10 ** vocabulary.model["user_digits"]:
-        raise SettingsError(f"users must be between 1 and {10 ** vocabulary.model['user_digits'] - 1}, got {users}.")
-    if seed < 0:
-        raise SettingsError(f"seed must not be negative, got {seed}.")
-    if events is not None and not 1 <= events < 1 << 26:
-        raise SettingsError(f"events must be between 1 and {(1 << 26) - 1}, got {events}.")
+    _check_arguments(day, contract, users, 10 ** vocabulary.model["user_digits"], seed, events)
     texts = pieces.make(vocabulary)
     population = Population(vocabulary, users, seed)
     plan = Planner(vocabulary, texts, population, day, seed).plan(events)
@@ -68,6 +67,21 @@ def generate(
     size, sha256 = _write_atomically(output, chunks())
     planted = {name: garden.planted[name] for name in faults}
     return Generated(path=output, day=day, lines=garden.lines, size=size, sha256=sha256, planted=planted)
+
+
+def _check_arguments(
+    day: date, contract: Contract, users: int, user_numbers: int, seed: int, events: int | None
+) -> None:
+    allowed = contract.field("timestamp")
+    start = datetime.combine(day, time(), ZONE)
+    if (allowed.not_before and start < allowed.not_before) or (allowed.before and start >= allowed.before):
+        raise SettingsError(f"{day} is outside the years of the contract ({contract.source}).")
+    if not 1 <= users < user_numbers:
+        raise SettingsError(f"users must be between 1 and {user_numbers - 1}, got {users}.")
+    if seed < 0:
+        raise SettingsError(f"seed must not be negative, got {seed}.")
+    if events is not None and not 1 <= events < MOST_EVENTS:
+        raise SettingsError(f"events must be between 1 and {MOST_EVENTS - 1}, got {events}.")
 
 
 def _write_atomically(path: Path, chunks: Iterable[memoryview]) -> tuple[int, str]:
