@@ -61,7 +61,8 @@ def load(url: str, run: Run, staged: Staged, report: CheckReport, contract: Cont
         names = ", ".join(f'"{column}"' for column in columns)
         text = _Stream(_ahead(_chunks(staged, report, contract)))
         try:
-            cursor.copy_expert(f"COPY events ({names}) FROM STDIN (FORMAT csv)", text, size=_SEND_BYTES)
+            # FREEZE: the rows are written once, as visible pages, and never again for hint bits or by vacuum.
+            cursor.copy_expert(f"COPY events ({names}) FROM STDIN (FORMAT csv, FREEZE)", text, size=_SEND_BYTES)
         except psycopg2.errors.QueryCanceled:
             # So psycopg2 calls it when reading the text fails; the reason is ours.
             raise text.failure or StepFailed("Loading took too long.", step="load") from None

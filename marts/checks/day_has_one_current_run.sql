@@ -4,5 +4,5 @@
 
 SELECT count(*) AS current_runs
 FROM daygate.pipeline_run_log
-WHERE is_current AND day = current_setting('daygate.day')::date
+WHERE is_current AND day = (SELECT current_setting('daygate.day')::date)
 HAVING count(*) <> 1

@@ -8,12 +8,12 @@ WITH users AS (
            count(*) FILTER (WHERE add_to_cart_count > 0) AS cart_adders,
            count(*) FILTER (WHERE purchase_count > 0)    AS purchasers
     FROM daygate.mart_user_daily
-    WHERE activity_date = current_setting('daygate.day')::date
+    WHERE activity_date = (SELECT current_setting('daygate.day')::date)
 )
 SELECT f.platform
 FROM daygate.mart_funnel_daily AS f
 CROSS JOIN users AS u
-WHERE f.funnel_date = current_setting('daygate.day')::date
+WHERE f.funnel_date = (SELECT current_setting('daygate.day')::date)
   AND (f.step1_viewers > u.viewers
        OR f.step2_clickers > u.clickers
        OR f.step3_cart_adders > u.cart_adders

@@ -5,7 +5,7 @@
 SELECT r.run_id
 FROM daygate.pipeline_run_log AS r
 WHERE r.is_current
-  AND r.day = current_setting('daygate.day')::date
+  AND r.day = (SELECT current_setting('daygate.day')::date)
   AND (r.loaded + r.quarantined <> r.lines
-       OR r.loaded <> (SELECT count(*) FROM daygate.raw_events AS e WHERE e.day = current_setting('daygate.day')::date)
+       OR r.loaded <> (SELECT count(*) FROM daygate.raw_events AS e WHERE e.day = (SELECT current_setting('daygate.day')::date))
        OR r.quarantined <> (SELECT count(*) FROM daygate.quarantine_events AS q WHERE q.run_id = r.run_id))

@@ -5,12 +5,12 @@
 WITH events AS (
     SELECT DISTINCT order_id
     FROM daygate.raw_events
-    WHERE day = current_setting('daygate.day')::date AND event_type = 'purchase' AND order_id IS NOT NULL
+    WHERE day = (SELECT current_setting('daygate.day')::date) AND event_type = 'purchase' AND order_id IS NOT NULL
 ),
 orders AS (
     SELECT order_id, total_amount
     FROM daygate.mart_orders
-    WHERE order_date = current_setting('daygate.day')::date
+    WHERE order_date = (SELECT current_setting('daygate.day')::date)
 )
 SELECT coalesce(e.order_id, o.order_id) AS order_id
 FROM events AS e
@@ -20,5 +20,5 @@ UNION ALL
 SELECT r.run_id
 FROM daygate.pipeline_run_log AS r
 WHERE r.is_current
-  AND r.day = current_setting('daygate.day')::date
+  AND r.day = (SELECT current_setting('daygate.day')::date)
   AND r.revenue <> (SELECT coalesce(sum(total_amount), 0) FROM orders)

@@ -5,14 +5,14 @@
 WITH clicks AS (
     SELECT product_id, count(*) AS clicks
     FROM daygate.raw_events
-    WHERE day = current_setting('daygate.day')::date AND event_type = 'click' AND product_id IS NOT NULL
+    WHERE day = (SELECT current_setting('daygate.day')::date) AND event_type = 'click' AND product_id IS NOT NULL
     GROUP BY product_id
 ),
 purchases AS (
-    SELECT purchases FROM daygate.pipeline_run_log WHERE is_current AND day = current_setting('daygate.day')::date
+    SELECT purchases FROM daygate.pipeline_run_log WHERE is_current AND day = (SELECT current_setting('daygate.day')::date)
 ),
 products AS (
-    SELECT * FROM daygate.mart_product_daily WHERE activity_date = current_setting('daygate.day')::date
+    SELECT * FROM daygate.mart_product_daily WHERE activity_date = (SELECT current_setting('daygate.day')::date)
 )
 SELECT coalesce(p.product_id, c.product_id) AS product_id
 FROM products AS p

@@ -8,7 +8,7 @@ WITH events AS (
            count(*) FILTER (WHERE event_type = 'purchase')                                       AS purchases,
            coalesce(sum(total_amount) FILTER (WHERE event_type = 'purchase'), 0)                 AS amount
     FROM daygate.raw_events
-    WHERE day = current_setting('daygate.day')::date AND user_id IS NOT NULL
+    WHERE day = (SELECT current_setting('daygate.day')::date) AND user_id IS NOT NULL
     GROUP BY user_id
 ),
 users AS (
@@ -17,7 +17,7 @@ users AS (
            purchase_count                                                   AS purchases,
            total_purchase_amount                                            AS amount
     FROM daygate.mart_user_daily
-    WHERE activity_date = current_setting('daygate.day')::date
+    WHERE activity_date = (SELECT current_setting('daygate.day')::date)
 )
 SELECT coalesce(e.user_id, u.user_id) AS user_id
 FROM events AS e
