@@ -6,7 +6,7 @@ Reads well in 80 columns, without colour and without Unicode; every outcome is a
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from fractions import Fraction
 from itertools import groupby
@@ -72,18 +72,22 @@ def ran(
     *,
     page: Path | None,
     unchanged: bool,
+    timings: Mapping[str, float],
     took: float,
     samples: int,
     look: Look,
 ) -> str:
-    """Everything `daygate run` says about one day; the last line is verdict, day, counts, seconds."""
+    """Everything `daygate run` says about one day; the last line is verdict, day, counts, seconds.
+
+    `timings` are seconds per step in the order they ran; the ledger's own come back in no order.
+    """
     title = look.dot.join((f"day {summary.day}", f"run {visible(summary.run_id)}", summary.engine))
     lines = [look.paint(title, "strong"), ""]
     if report is not None:
         lines += body(report, samples=samples, look=look)
     if unchanged:
         lines.append("  Published before from the same delivery and contract; nothing was changed.")
-    lines += _figures(summary, look)
+    lines += _figures(summary, timings, look)
     lines += _page(page)
     if lines[-1]:
         lines.append("")
@@ -186,7 +190,7 @@ def _why(check: CheckResult) -> str:
     return f"{rate}, {share(check.threshold)} are needed"
 
 
-def _figures(summary: DaySummary, look: Look) -> Iterator[str]:
+def _figures(summary: DaySummary, timings: Mapping[str, float], look: Look) -> Iterator[str]:
     if summary.loaded:
         figures = (
             f"{summary.unique_users:,} users",
@@ -195,8 +199,8 @@ def _figures(summary: DaySummary, look: Look) -> Iterator[str]:
             f"{_won(summary.revenue)} won",
         )
         yield "  published: " + look.dot.join(figures)
-    if summary.timings:
-        yield "  steps: " + look.dot.join(f"{visible(name)} {seconds(took)}" for name, took in summary.timings.items())
+    if timings:
+        yield "  steps: " + look.dot.join(f"{visible(name)} {seconds(took)}" for name, took in timings.items())
 
 
 def _won(amount: str) -> str:

@@ -236,7 +236,7 @@ SUMMARY = DaySummary(
     sessions=80,
     purchases=9,
     revenue="1234567.000000000000000000",
-    timings={"stage": 0.51, "check": 1.2},
+    timings={"check": 1.2, "stage": 0.51},
     started_at=datetime(2026, 1, 16, tzinfo=UTC),
     finished_at=None,
     is_current=True,
@@ -250,7 +250,10 @@ def summary(**changes: object) -> DaySummary:
 
 def ran(given: DaySummary, judged: CheckReport | None = None, *, unchanged: bool = False) -> list[str]:
     """What `run` prints of it, line by line."""
-    text = report_text.ran(given, judged, page=None, unchanged=unchanged, took=3.0, samples=5, look=Look())
+    timings = {"stage": 0.51, "check": 1.2}
+    text = report_text.ran(
+        given, judged, page=None, unchanged=unchanged, timings=timings, took=3.0, samples=5, look=Look()
+    )
     return text.splitlines()
 
 

@@ -34,6 +34,7 @@ def run(*, date: str | None, file: Path | None, engine: str, force: bool) -> int
             outcome.report,
             page=outcome.page,
             unchanged=outcome.unchanged,
+            timings=shown.timings,
             took=monotonic() - began,
             samples=min(FEW_SAMPLES, settings.sample_lines),
             look=look_of(sys.stdout),
