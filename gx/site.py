@@ -283,19 +283,20 @@ def _allowance(failed: int, evaluated: int, threshold: float) -> float | None:
 
 
 def _sentence(facts: PageFacts, checks: Sequence[CheckLine]) -> str:
-    """The verdict as a person would say it."""
-    failed = [line.title for line in checks if line.state == FAILED]
-    warned = [line.title for line in checks if line.state == WARNED]
+    """The verdict as a person would say it; a check outside the ledger decides about no day."""
+    shut = "The gate stays closed and nothing of this day is published."
+    if facts.run_id is None:
+        shut = "The gate would stay closed."
     if facts.verdict is Verdict.INCONCLUSIVE:
-        return "This day could not be judged. The gate stays closed and nothing of it is published."
+        return f"This day could not be judged. {shut}"
     if facts.verdict is Verdict.FAIL:
-        what = ", ".join(failed) or "An expectation that was added"
-        return f"{what} failed. The gate stays closed and nothing of this day is published."
-    said = "Every check passed; the gate is open."
-    if warned:
-        said = f"The gate is open, with a warning: {', '.join(warned)}."
+        failed = ", ".join(line.title for line in checks if line.state == FAILED)
+        return f"{failed or 'An expectation that was added'} failed. {shut}"
+    warned = ", ".join(line.title for line in checks if line.state == WARNED)
+    opens = "the gate would open" if facts.run_id is None else "the gate is open"
+    said = f"No check blocks: {opens}, with a warning: {warned}." if warned else f"Every check passed; {opens}."
     if facts.failing:
-        said += f" {facts.failing:,} failing line{'s' * (facts.failing != 1)} stay{'s' * (facts.failing == 1)} out."
+        said += f" {facts.failing:,} failing line{'s stay' if facts.failing > 1 else ' stays'} out."
     return said
 
 
