@@ -17,6 +17,7 @@ from staging_fixtures import line
 
 from pipeline import delivery
 from pipeline.errors import ExitCode, RefusedFile, StepFailed
+from pipeline.records import Delivery
 
 PLAIN = (line() + b"\n") * 3
 
@@ -260,3 +261,22 @@ def test_a_file_without_read_permission_is_refused(tmp_path):
     path.chmod(0)
 
     assert refused(path).reason == "unreadable"
+
+
+def test_an_archive_folder_that_cannot_be_made_is_a_failed_step(tmp_path):
+    """The data folder is to blame, not the delivery."""
+    path = written(tmp_path / "a.jsonl", PLAIN)
+
+    with pytest.raises(StepFailed, match="Not a directory"), delivery.take(path, folder=path / "kept"):
+        pass
+
+
+def test_a_delivery_nobody_looked_at_is_not_judged(tmp_path):
+    """Records made by hand carry no identity."""
+    delivery.verify_unchanged(Delivery(path=tmp_path / "no", name="no", sha256="", size=0))
+
+
+def test_standard_input_must_be_given():
+    """A mistake in the program, said so."""
+    with pytest.raises(ValueError, match="stdin"), delivery.take("-", folder=None):
+        pass

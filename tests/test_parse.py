@@ -334,3 +334,14 @@ def test_a_contract_without_order_totals_leaves_the_amounts_empty(tmp_path):
 
     assert frame.row(0, named=True)["extra_data"] == "hello"
     assert frame["items_total"].to_list() == frame["problems"].to_list() == [None]
+
+
+def test_a_line_that_only_one_reader_takes_costs_its_neighbours_nothing():
+    """Where polars refuses what JSON allows, the exact path reads the whole block."""
+    data = b"\n".join((line(), with_raw("not_declared", b"0.0e-99999999999999999999"), line(campaign="x"), b"{"))
+
+    fast, exact = parsed(data), parsed(data, exact=True)
+
+    assert fast.frame["problems"].to_list() == [None, None, None, "|line:json|"]
+    assert fast.frame.to_dicts() == exact.frame.to_dicts()
+    assert fast.lines_with_unknown_keys == exact.lines_with_unknown_keys == 2

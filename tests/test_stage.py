@@ -217,3 +217,39 @@ def test_a_part_that_cannot_be_written_is_a_failed_step(tmp_path):
 
     assert said.startswith("stage Staging could not read the delivery or write its parts: File too large")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("end", [b"", b"\n"])
+def test_a_line_longer_than_all_ranges_may_be_the_last(tmp_path, end):
+    """Its end is found in pieces, with or without a newline."""
+    path = tmp_path / "a.jsonl"
+    long = b'{"x": "' + b"y" * 9_000_000
+    path.write_bytes(line() + b"\n" + long + end)
+
+    rows = frame_of(staged_file(path, tmp_path / "out", range_bytes=1000)).to_dicts()
+
+    assert [row["problems"] for row in rows] == [None, "|line:line_too_long|"]
+    assert [row["byte_length"] for row in rows] == [len(line()), len(long)]
+
+
+def test_raw_lines_of_a_file_that_is_gone_are_refused(tmp_path):
+    """The place without the file says nothing."""
+    path = file_of(tmp_path / "a.jsonl", 1)
+    staged = staged_file(path, tmp_path / "out")
+    path.unlink()
+
+    with pytest.raises(RefusedFile, match="changed"):
+        list(stage.raw_lines(staged.delivery, [(0, 1)]))
+
+
+def test_a_file_that_got_shorter_before_staging_is_refused(tmp_path):
+    """Fewer bytes than were hashed are noticed while cutting."""
+    path = file_of(tmp_path / "a.jsonl", 1)
+    with pytest.raises(RefusedFile, match="changed"):
+        stage_after(path, lambda: os.truncate(path, 0), tmp_path / "out")
+
+
+def stage_after(path, change, out):
+    with delivery.take(path, folder=None) as taken:
+        change()
+        stage.stage(taken, day=DAY, contract=CONTRACT, folder=out, workers=0)
