@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
-import psycopg2
 import pytest
+from staged_days import administer
 
 from pipeline import database, postgres
 
@@ -19,13 +18,6 @@ def with_database(url: str, name: str) -> str:
     """The same server, another database."""
     head, _, query = url.partition("?")
     return f"{head.rpartition('/')[0]}/{name}?{query}"
-
-
-def administer(url: str, statement: str) -> None:
-    """Run one statement outside a transaction."""
-    with closing(psycopg2.connect(url)) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(statement)
 
 
 @pytest.fixture(scope="session")

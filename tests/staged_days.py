@@ -13,6 +13,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import polars as pl
+import psycopg2
 
 from pipeline import contract as contracts
 from pipeline import database, ledger, load, marts, publish
@@ -170,3 +171,10 @@ def ask(url: str, question: str, *parameters):
     with closing(database.connect(url, name="test")) as connection, connection.cursor() as cursor:
         cursor.execute(question, parameters)
         return cursor.fetchall()
+
+
+def administer(url: str, statement: str) -> None:
+    """Run one statement outside a transaction."""
+    with closing(psycopg2.connect(url)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(statement)

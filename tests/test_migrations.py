@@ -7,7 +7,7 @@ from contextlib import closing
 
 import psycopg2
 import pytest
-from database_fixtures import administer
+from staged_days import administer
 
 from pipeline import contract, database
 from pipeline.errors import DatabaseError, SettingsError, TransientError

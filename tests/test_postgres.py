@@ -187,6 +187,7 @@ def test_below_a_private_folder_root_places_the_server_elsewhere(tmp_path):
         subprocess.run(["rm", "-rf", str(folder)], check=True)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another account")
 def test_an_ordinary_user_runs_it_as_itself(tmp_path):
     """Without root nothing is chowned and nothing is placed elsewhere."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,10 +15,9 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from database_fixtures import administer
-from staged_days import CONTRACT, DAY, ask, claim, event, purchase, run_day, stage_day
+from staged_days import CONTRACT, DAY, administer, ask, claim, event, purchase, run_day, stage_day
 
-from pipeline import database, ledger, load, marts, publish, workspace
+from pipeline import database, ledger, load, marts, postgres, publish, workspace
 from pipeline.database import MARTS_FOLDER
 from pipeline.errors import BusyError, StepFailed, TransientError
 from pipeline.records import Alert, Verdict
@@ -290,6 +291,96 @@ def test_a_publish_whose_answer_was_lost_is_found_in_the_ledger(database_url, tm
     assert tables(database_url) == before
 
 
+class Cutter:
+    """A proxy before PostgreSQL that swallows the answer to the first COMMIT and hangs up."""
+
+    def __init__(self, url):
+        host = psycopg2.extensions.parse_dsn(url)
+        self.server = ("127.0.0.1", int(host["port"]))
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = url.replace(f":{host['port']}/", f":{self.listener.getsockname()[1]}/")
+        self.cut = False
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(self.server)
+            doomed = threading.Event()
+            threading.Thread(target=self.forward, args=(client, server, doomed), daemon=True).start()
+            threading.Thread(target=self.answer, args=(server, client, doomed), daemon=True).start()
+
+    def forward(self, client, server, doomed):
+        while piece := client.recv(65536):
+            if piece == b"Q\x00\x00\x00\x0bCOMMIT\x00" and not self.cut:
+                self.cut = True
+                doomed.set()
+            server.sendall(piece)
+        server.close()
+
+    def answer(self, server, client, doomed):
+        while piece := server.recv(65536):
+            if doomed.is_set():
+                client.shutdown(socket.SHUT_RDWR)
+                return
+            client.sendall(piece)
+
+
+def test_a_commit_whose_answer_is_cut_off_counts_as_done(database_url, tmp_path):
+    """The connection dies while COMMIT is on its way back: the ledger tells that it arrived."""
+    made = some_day(tmp_path)
+    run = claim(database_url, tmp_path)
+    receipt = load.load(database_url, run, made.staged, made.report, CONTRACT)
+    built = marts.build(database_url, run, receipt)
+    proxy = Cutter(database_url)
+    with closing(proxy.listener):
+        told = publish.publish(proxy.url, run, made.staged, made.report, receipt, built, ())
+
+    assert proxy.cut
+    assert told.status == "published"
+    assert ask(database_url, "SELECT count(*) FROM raw_events") == [(12,)]
+
+
+def test_a_login_with_the_loaders_rights_runs_a_day(server_url, database_url, tmp_path):
+    """The daily run needs neither a superuser nor the owner."""
+    name = psycopg2.extensions.parse_dsn(database_url)["dbname"]
+    administer(server_url, f"CREATE ROLE {name} LOGIN PASSWORD 'night' IN ROLE daygate_loader")
+    administer(server_url, f"GRANT CREATE ON DATABASE {name} TO daygate_loader")
+    password = psycopg2.extensions.parse_dsn(database_url)["password"]
+    url = database_url.replace(f"daygate:{password}", f"{name}:night")
+    try:
+        told = [run_day(url, tmp_path, some_day(tmp_path)) for _ in range(2)][-1]
+    finally:
+        administer(database_url, f"REASSIGN OWNED BY {name} TO daygate")
+        administer(database_url, f"DROP OWNED BY {name}")
+        administer(server_url, f"DROP ROLE {name}")
+
+    assert (told.attempt, told.is_current) == (2, True)
+
+
+def test_what_was_loaded_survives_a_killed_server(tmp_path):
+    """The build table is logged: after kill -9 of PostgreSQL the same run goes on to publish."""
+    home = tmp_path / "home"
+    url = postgres.ensure_running(home)
+    try:
+        database.upgrade(url)
+        made = some_day(tmp_path / "day")
+        run = claim(url, tmp_path)
+        receipt = load.load(url, run, made.staged, made.report, CONTRACT)
+        pid = (postgres.status(home).folder / "data" / "postmaster.pid").read_text().split()[0]
+        os.kill(int(pid), signal.SIGKILL)
+        url = postgres.ensure_running(home)
+        built = marts.build(url, run, receipt)
+        told = publish.publish(url, run, made.staged, made.report, receipt, built, ())
+    finally:
+        postgres.stop(home)
+
+    assert (told.loaded, told.quarantined) == (12, 1)
+
+
 def test_a_lock_held_by_somebody_is_transient_and_the_publish_can_be_repeated(database_url, tmp_path):
     """Nothing of the interrupted transaction stays, and everything built is still there."""
     made = some_day(tmp_path)
@@ -325,7 +416,7 @@ _RUN = """
 import os, pathlib, signal, sys
 sys.path.insert(0, sys.argv[4])
 import staged_days
-from pipeline import database, ledger, load, marts, publish, workspace
+from pipeline import database, ledger, load, marts, postgres, publish, workspace
 url, folder, last = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
 import test_publish
 made = test_publish.some_day(folder)
