@@ -30,6 +30,7 @@ Words = npt.NDArray[np.uint64]
 #: Fields that get a bit of a 64-bit set; keys beyond count as undeclared, which is slower, not wrong.
 _MOST_FIELDS: Final = 64
 _QUOTE, _COLON, _BACKSLASH, _NEWLINE, _RETURN = b'":\\\n\r'
+_WHOLE_WORD: Final = np.uint64(2**64 - 1)
 _NUL_ESCAPE: Final = b"\\u0000"
 
 
@@ -158,7 +159,8 @@ def _identify(padded: npt.NDArray[np.uint8], quotes: Ints, table: KeyTable) -> n
     found = np.full(len(quotes), -1, dtype=np.int8)
     for index, key in enumerate(table.keys):
         mask, want = key.words[0]
-        hits = np.flatnonzero((words[0] & mask) == want)
+        last = words[0] if mask == _WHOLE_WORD else words[0] & mask
+        hits = np.flatnonzero(last == want)
         for place in range(1, len(key.words)):
             mask, want = key.words[place]
             hits = hits[(words[place][hits] & mask) == want]

@@ -27,6 +27,7 @@ _LAST: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _DAYS: Final = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], dtype=np.int64)
 
 Ints = npt.NDArray[np.int64]
+Digits = npt.NDArray[np.int16]
 Flags = npt.NDArray[np.bool_]
 
 
@@ -61,7 +62,7 @@ def instants(texts: pl.Series, day: date) -> pl.Series:
 
 def _read(text: npt.NDArray[np.uint8], width: Ints, naive_offset: int) -> tuple[Ints, Flags]:
     """Microseconds and validity of right-padded texts (rows of a byte matrix)."""
-    digit = text.astype(np.int64) - 48
+    digit = text.astype(np.int16) - 48
     is_digit = (digit >= 0) & (digit <= 9)
     clock, valid = _clock(text, digit, is_digit)
     rows = np.arange(len(text))
@@ -77,7 +78,7 @@ def _read(text: npt.NDArray[np.uint8], width: Ints, naive_offset: int) -> tuple[
     for place, unit in ((5, 600), (4, 60), (2, 10), (1, 1)):
         index = at(width - place)
         valid &= ~shifted | is_digit[rows, index]
-        minutes += digit[rows, index] * unit
+        minutes += digit[rows, index].astype(np.int64) * unit
     hours_digit = digit[rows, at(width - 5)] * 10 + digit[rows, at(width - 4)]
     valid &= ~shifted | ((hours_digit <= 23) & (digit[rows, at(width - 2)] <= 5))
     offset = np.where(
@@ -88,12 +89,13 @@ def _read(text: npt.NDArray[np.uint8], width: Ints, naive_offset: int) -> tuple[
     return micros, valid & fraction_valid & (width >= 19) & (micros >= _FIRST) & (micros <= _LAST)
 
 
-def _clock(text: npt.NDArray[np.uint8], digit: Ints, is_digit: Flags) -> tuple[Ints, Flags]:
+def _clock(text: npt.NDArray[np.uint8], digit: Digits, is_digit: Flags) -> tuple[Ints, Flags]:
     """The first 19 characters as microseconds since the epoch, as if UTC."""
     valid = is_digit[:, [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18]].all(axis=1)
     valid &= (text[:, [4, 7, 10, 13, 16]] == np.frombuffer(b"--T::", dtype=np.uint8)).all(axis=1)
-    year = digit[:, 0] * 1000 + digit[:, 1] * 100 + digit[:, 2] * 10 + digit[:, 3]
-    month, dom, hour, minute, second = (digit[:, i] * 10 + digit[:, i + 1] for i in (5, 8, 11, 14, 17))
+    place = digit[:, :19].T.astype(np.int64)
+    year = place[0] * 1000 + place[1] * 100 + place[2] * 10 + place[3]
+    month, dom, hour, minute, second = (place[i] * 10 + place[i + 1] for i in (5, 8, 11, 14, 17))
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     longest = _DAYS[np.clip(month, 0, 12)] + (leap & (month == 2))
     valid &= (year >= 1) & (month >= 1) & (month <= 12) & (dom >= 1) & (dom <= longest)
@@ -105,11 +107,11 @@ def _clock(text: npt.NDArray[np.uint8], digit: Ints, is_digit: Flags) -> tuple[I
     return (((days * 24 + hour) * 60 + minute) * 60 + second) * _SECOND, valid
 
 
-def _fraction(text: npt.NDArray[np.uint8], digit: Ints, is_digit: Flags, end: Ints) -> tuple[Ints, Flags]:
+def _fraction(text: npt.NDArray[np.uint8], digit: Digits, is_digit: Flags, end: Ints) -> tuple[Ints, Flags]:
     """`.f{1,9}` between column 19 and `end` as microseconds; no fraction is zero."""
     columns = np.arange(20, _WIDTH)
     inside = columns < end[:, None]
     valid = (end == 19) | ((text[:, 19] == ord(".")) & (end >= 21) & (end <= 29))
     valid &= (is_digit[:, 20:] | ~inside).all(axis=1)
     weights = np.array([100_000, 10_000, 1000, 100, 10, 1], dtype=np.int64)
-    return (digit[:, 20:26] * inside[:, :6]) @ weights, valid
+    return (digit[:, 20:26] * inside[:, :6]).astype(np.int64) @ weights, valid
