@@ -200,7 +200,8 @@ def _figures(summary: DaySummary, timings: Mapping[str, float], look: Look) -> I
         )
         yield "  published: " + look.dot.join(figures)
     if timings:
-        yield "  steps: " + look.dot.join(f"{visible(name)} {seconds(took)}" for name, took in timings.items())
+        steps = "steps: " + look.dot.join(f"{visible(name)} {seconds(took)}" for name, took in timings.items())
+        yield from wrap(steps, look.width, initial_indent="  ", subsequent_indent=" " * 9)
 
 
 def _won(amount: str) -> str:

@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from expectations_custom.rules import Check, Rule
     from scheduler.doctor import Finding
 
-_DAY_HEAD: Final = ("day", "outcome", "lines", "loaded", "quarantined", "attempt", "run")
-_DAY_ALIGNS: Final[tuple[Align, ...]] = ("<", "<", ">", ">", ">", ">", "<")
+#: A run's id holds its attempt.
+_DAY_HEAD: Final = ("day", "outcome", "lines", "loaded", "quarantined", "run")
+_DAY_ALIGNS: Final[tuple[Align, ...]] = ("<", "<", ">", ">", ">", "<")
 #: Cells a sentence gets at least, however long the name before it.
 _NARROWEST: Final = 30
 _MISSING: Final = "missing"
 
 
 def status(history: Iterable[DaySummary], *, last: date, days: int, look: Look) -> str:
-    """The days up to `last`, newest first; days without a run stand together as missing.
+    """The days up to `last`, newest first; days without a run stand together under the newest of them.
 
     `history` may be in any order; of a day's runs the newest attempt is shown. `days` is how many days
     to look back, `last` included.
@@ -40,14 +41,14 @@ def status(history: Iterable[DaySummary], *, last: date, days: int, look: Look) 
     rows: list[tuple[str, ...]] = [_DAY_HEAD]
     for known, group in groupby(wanted, key=newest.get):
         rows.append(_day(known) if known else _missing(list(group)))
-    lines = columns(rows, _DAY_ALIGNS)
+    lines = columns(rows, _DAY_ALIGNS, indent=0)
     good = sum(newest[day].status == "published" for day in wanted if day in newest)
     return "\n".join([look.paint(lines[0], "faint"), *lines[1:], "", f"{good} of {len(wanted)} days published"])
 
 
 def days(summaries: Sequence[DaySummary], look: Look) -> str:
     """The given runs in their order, as a table."""
-    lines = columns([_DAY_HEAD, *map(_day, summaries)], _DAY_ALIGNS)
+    lines = columns([_DAY_HEAD, *map(_day, summaries)], _DAY_ALIGNS, indent=0)
     return "\n".join([look.paint(lines[0], "faint"), *lines[1:]])
 
 
@@ -59,14 +60,13 @@ def _day(summary: DaySummary) -> tuple[str, ...]:
         f"{summary.lines:,}",
         f"{summary.loaded:,}",
         f"{summary.quarantined:,}",
-        str(summary.attempt),
         visible(summary.run_id),
     )
 
 
 def _missing(group: list[date]) -> tuple[str, ...]:
-    word = _MISSING if len(group) == 1 else f"{_MISSING}, {len(group)} days from {group[-1]}"
-    return (group[0].isoformat(), word, "", "", "", "", "")
+    word = _MISSING if len(group) == 1 else f"{len(group)} days {_MISSING}"
+    return (group[0].isoformat(), word, "", "", "", "")
 
 
 def rules(
