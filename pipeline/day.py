@@ -20,6 +20,7 @@ from pipeline.contract import Contract
 from pipeline.database import Connection
 from pipeline.delivery import take
 from pipeline.errors import BusyError, DaygateError, RefusedFile, StepFailed
+from pipeline.failpoints import failpoint
 from pipeline.progress import Progress
 from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, Run, Staged, Verdict
 from pipeline.settings import Settings
@@ -181,6 +182,7 @@ class DayRunner:
         with self.progress.step(name):
             try:
                 yield
+                failpoint(f"{name}.done")
             except (StepFailed, BusyError):
                 raise
             except DaygateError as error:
@@ -203,6 +205,7 @@ class DayRunner:
             engine=order.engine,
             runs_folder=self.settings.runs_folder,
         )
+        failpoint("claim.done")
         try:
             with ledger.kept_alive(self.database_url, run):
                 yield run

@@ -14,6 +14,7 @@ from pipeline import database, ledger, quarantine, workspace
 from pipeline import marts as mart_files
 from pipeline.database import LOCK_CLASS, MARTS_FOLDER, json_text, storable
 from pipeline.errors import BusyError, StepFailed, TransientError
+from pipeline.failpoints import failpoint
 from pipeline.load import LoadReceipt
 from pipeline.marts import MartTables
 from pipeline.records import Alert, CheckReport, CheckResult, DaySummary, Run, Staged, Verdict
@@ -74,7 +75,7 @@ def publish(
         _audit(cursor, run)
         cursor.execute(f"DROP SCHEMA {workspace.schema_of(run)} CASCADE")
 
-    return _commit(url, run, body, doing="publishing the day")
+    return _commit(url, run, body, step="publish", doing="publishing the day")
 
 
 def block(
@@ -108,10 +109,10 @@ def block(
             facts["error"] = storable("; ".join(report.problems))
         _finish(cursor, run, staged, report, status="blocked", timings=timings, facts=facts)
 
-    return _commit(url, run, body, doing="recording the blocked day")
+    return _commit(url, run, body, step="block", doing="recording the blocked day")
 
 
-def _commit(url: str, run: Run, body: Callable[[Any], None], *, doing: str) -> DaySummary:
+def _commit(url: str, run: Run, body: Callable[[Any], None], *, step: str, doing: str) -> DaySummary:
     """Run the body as the run's last transaction, unless the ledger shows that it was committed already."""
     try:
         with database.session(url, name="publish", doing=doing) as connection:
@@ -119,6 +120,7 @@ def _commit(url: str, run: Run, body: Callable[[Any], None], *, doing: str) -> D
                 cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK_CLASS, ledger.lock_number(run.day)))
                 _hold(cursor, run)
                 body(cursor)
+                failpoint(f"{step}.commit")
             workspace.sweep(connection)
     except (BusyError, TransientError):
         told = _ended(url, run)

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from pipeline import failpoints
 from pipeline.errors import SettingsError
 from pipeline.records import Severity
 
@@ -149,7 +150,7 @@ def load(**overrides: Any) -> Settings:
     file = _config_file(os.environ)
     if _CONFIG_VARIABLE in os.environ and not file.is_file():
         raise SettingsError(f"{_CONFIG_VARIABLE} names {file}, which is not a file.")
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {_CONFIG_VARIABLE} | FLAG_VARIABLES
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | {_CONFIG_VARIABLE, failpoints.VARIABLE} | FLAG_VARIABLES
     for name in os.environ:
         if name.startswith(PREFIX) and name.split("__")[0].upper() not in known:
             raise SettingsError(f"{name} is not a setting.", hint="The README lists all settings.")
