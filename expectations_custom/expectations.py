@@ -93,7 +93,6 @@ class CheckExpectation(CheckRenderers, BatchExpectation):  # type: ignore[misc] 
                     "type": self.check.type,
                     "severity": FailureSeverity(self.severity).value,
                     "lines": outcomes.lines,
-                    "failing_lines": outcomes.failing_lines,
                     "evaluated_rows": counts.evaluated_rows,
                     "failed_rows": counts.failed_rows,
                     "pass_rate": rate,

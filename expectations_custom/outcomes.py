@@ -33,8 +33,6 @@ class Outcomes:
 
     #: Rows of the frame.
     lines: int
-    #: Lines failing at least one rule of any check.
-    failing_lines: int
     #: check id -> counts, each line once.
     checks: dict[str, Counts]
     #: (check id, rule id) -> counts.
@@ -60,7 +58,6 @@ def evaluate(frame: pl.DataFrame, table: RuleTable, *, sample_lines: int, failin
         failures.write_parquet(failing, compression="zstd", compression_level=1)
     return Outcomes(
         lines=frame.height,
-        failing_lines=failures["line_no"].n_unique(),
         checks={c.id: Counts(evaluated_rows=counts[f"n:{c.id}"], failed_rows=counts[f"x:{c.id}"]) for c in CHECKS},
         rules={
             (rule.check, rule.id): Counts(evaluated_rows=counts[f"n{i}"], failed_rows=counts[f"x{i}"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,9 +25,10 @@ from pyarrow import parquet
 
 from expectations_custom import ALL, rules
 from gx import suite as suites
-from gx.verdict import Decision, Judged, as_judged, decide, outcome
+from gx.answers import answers_of, check_id, check_result, details_of, unjudged
+from gx.verdict import Decision, Judged, decide
 from pipeline.contract import Contract
-from pipeline.records import CheckReport, CheckResult, RuleResult, Sample, Severity, Staged, Verdict
+from pipeline.records import CheckReport, CheckResult, Staged, Verdict
 from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -66,11 +67,12 @@ def check(
     failing.unlink(missing_ok=True)
     suite = suites.build(settings, contract, failing_rows=failing)
     result, error = _run(suite, frame(staged, contract), actions or [], run_name)
-    answers = [] if result is None else _answers(result)
-    checks = tuple(_check_result(kind.check, answers, settings, error) for kind in ALL)
-    judged = [as_judged(found, lines=_lines(answers, found.id)) for found in checks if _once(answers, found.id)]
-    judged += [_other(answer) for answer in answers if _check_id(answer) is None]
-    decision = decide(judged, expected=[kind.check.id for kind in ALL], staged_lines=staged.lines)
+    answers = [] if result is None else answers_of(result)
+    results = [check_result(answer) for answer in answers if check_id(answer) is not None]
+    checks = tuple(_found(kind.check, results, settings, error) for kind in ALL)
+    decision = decide(
+        [_judged(answer) for answer in answers], expected=[check.id for check in checks], staged_lines=staged.lines
+    )
     return Checked(report=_report(staged, decision, checks, failing, error), result=result)
 
 
@@ -85,7 +87,8 @@ def frame(staged: Staged, contract: Contract) -> pd.DataFrame:
     table = parts.read(columns=list(rules.columns(contract))).unify_dictionaries()
     place = table.schema.get_field_index("timestamp")
     table = table.set_column(place, "timestamp", table.column(place).cast(pa.int64()))
-    return table.to_pandas(types_mapper=pd.ArrowDtype)
+    data: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
+    return data
 
 
 def checkpoint(
@@ -126,91 +129,28 @@ def _run(
     return result, None
 
 
-def _answers(result: CheckpointResult) -> list[ExpectationValidationResult]:
-    return [answer for validation in result.run_results.values() for answer in validation.results]
-
-
-def _check_id(answer: ExpectationValidationResult) -> str | None:
-    meta = answer.expectation_config.meta if answer.expectation_config else None
-    found = (meta or {}).get("check")
-    return found if isinstance(found, str) else None
-
-
-def _raised(answer: ExpectationValidationResult) -> str | None:
-    """The type of the exception an expectation met; Great Expectations reports it in two shapes."""
-    info = answer.exception_info or {}
-    details = [info] if "raised_exception" in info else [v for v in info.values() if isinstance(v, dict)]
-    for detail in details:
-        if detail.get("raised_exception"):
-            return str(detail.get("exception_traceback") or "").strip().rsplit("\n", 1)[-1].split(":", 1)[0] or "Error"
-    return None
-
-
-def _of(answers: list[ExpectationValidationResult], check: str) -> list[ExpectationValidationResult]:
-    return [answer for answer in answers if _check_id(answer) == check]
-
-
-def _once(answers: list[ExpectationValidationResult], check: str) -> bool:
-    return len(_of(answers, check)) == 1
-
-
-def _details(answer: ExpectationValidationResult) -> dict[str, Any] | None:
-    details = (answer.result or {}).get("details")
-    return details if isinstance(details, dict) else None
-
-
-def _lines(answers: list[ExpectationValidationResult], check: str) -> int | None:
-    details = _details(_of(answers, check)[0])
-    return details["lines"] if details else None
-
-
-def _check_result(
-    check: rules.Check, answers: list[ExpectationValidationResult], settings: Settings, error: str | None
-) -> CheckResult:
-    mine = _of(answers, check.id)
-    details = _details(mine[0]) if len(mine) == 1 else None
-    raised = error or (_raised(mine[0]) if mine else None)
-    if details is None or raised:
-        return CheckResult(
-            id=check.id,
-            type=check.type,
-            severity=settings.severity(check.id),
-            verdict=Verdict.INCONCLUSIVE,
-            evaluated_rows=0,
-            failed_rows=0,
-            pass_rate=None,
-            threshold=settings.threshold(check.id),
-            error=f"could not be judged ({raised or 'no result'})",
-        )
-    return CheckResult(
-        id=check.id,
-        type=check.type,
+def _found(check: rules.Check, answers: list[CheckResult], settings: Settings, error: str | None) -> CheckResult:
+    """The check's one answer; a check that came back never or twice could not be judged."""
+    mine = [answer for answer in answers if answer.id == check.id]
+    if len(mine) == 1:
+        return replace(mine[0], severity=settings.severity(check.id), threshold=settings.threshold(check.id))
+    return unjudged(
+        check.id,
+        check.type,
         severity=settings.severity(check.id),
-        verdict=outcome(bool(mine[0].success)),
-        evaluated_rows=details["evaluated_rows"],
-        failed_rows=details["failed_rows"],
-        pass_rate=details["pass_rate"],
-        threshold=details["threshold"],
-        rules=tuple(
-            RuleResult(id=r["id"], field=r["field"], evaluated_rows=r["evaluated_rows"], failed_rows=r["failed_rows"])
-            for r in details["rules"]
-        ),
-        samples=tuple(Sample(**sample) for sample in details["samples"]),
+        threshold=settings.threshold(check.id),
+        why=error or f"{len(mine)} results",
     )
 
 
-def _other(answer: ExpectationValidationResult) -> Judged:
-    """A guard or an expectation of the user's."""
-    config = answer.expectation_config
-    severity: Severity = "critical"
-    if config is not None and config.severity is not None and config.severity.value != "critical":
-        severity = "warning"
-    meta = (config.meta if config else None) or {}
+def _judged(answer: ExpectationValidationResult) -> Judged:
+    result, details = check_result(answer), details_of(answer)
     return Judged(
-        name=str(meta.get("guard") or (config.type if config else "an expectation")),
-        check=None,
-        severity=severity,
-        success=None if _raised(answer) else bool(answer.success),
+        name=result.id,
+        check=check_id(answer),
+        severity=result.severity,
+        success=None if result.verdict is Verdict.INCONCLUSIVE else result.verdict is Verdict.PASS,
+        lines=details["lines"] if details is not None else None,
     )
 
 

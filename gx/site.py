@@ -17,7 +17,7 @@ import logging
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -35,6 +35,7 @@ from great_expectations.render.renderer.page_renderer import ValidationResultsPa
 
 from expectations_custom.renderers import FAILED, NOT_APPLICABLE, NOT_JUDGED, PASSED, WARNED, raised_type, state
 from expectations_custom.rules import CHECKS
+from gx.answers import check_id, details_of
 from gx.files import fresh_folder, replace_file, sync_folder
 from gx.views import ASSETS, PageView
 from pipeline.errors import DaygateError
@@ -211,7 +212,7 @@ def _page(result: CheckpointResult | ExpectationSuiteValidationResult | None, fa
         state=_STATES[facts.verdict],
         sentence=_sentence(facts, checks),
         command=_command(facts) if facts.failing or any(line.failed for line in checks) else None,
-        home=None if facts.run_id is None else f"../../{INDEX}",
+        front=None if facts.run_id is None else f"../../{INDEX}",
         gx_version=great_expectations.__version__,
     )
 
@@ -225,7 +226,7 @@ def _prepared(
     if result is None:
         return None
     prepared = copy.copy(result)
-    ordered = sorted(result.results, key=lambda answer: _ORDER.get(_check_id(answer) or "", len(_ORDER)))
+    ordered = sorted(result.results, key=lambda answer: _ORDER.get(check_id(answer) or "", len(_ORDER)))
     prepared.results = [_without_traceback(answer) for answer in ordered]
     return prepared
 
@@ -239,20 +240,14 @@ def _without_traceback(answer: ExpectationValidationResult) -> ExpectationValida
     return cleaned
 
 
-def _check_id(answer: ExpectationValidationResult) -> str | None:
-    config = answer.expectation_config
-    found = (config.meta or {}).get("check") if config is not None else None
-    return found if isinstance(found, str) else None
-
-
 def _check_line(answer: ExpectationValidationResult) -> CheckLine | None:
-    check = _check_id(answer)
+    check = check_id(answer)
     if check is None or answer.expectation_config is None:
         return None
-    details = (answer.result or {}).get("details")
+    details = details_of(answer)
     judged = state(answer)
     title = getattr(get_expectation_impl(answer.expectation_config.type), "title", check)
-    if judged == NOT_JUDGED or not isinstance(details, Mapping):
+    if judged == NOT_JUDGED or details is None:
         needed = share(getattr(answer.expectation_config.to_domain_obj(), "mostly", 1))
         return CheckLine(
             id=check, title=title, state=NOT_JUDGED, rate="", needed=needed, failed=0, evaluated=0, worst=None,

@@ -61,7 +61,6 @@ def _check(expectation: type[Any], settings: Settings, failing_rows: Path | None
         failing_rows=str(failing_rows) if failing_rows else None,
         sample_lines=settings.sample_lines,
         severity=FailureSeverity(settings.severity(check.id)),
-        description=f"{check.title}. {check.says}",
         meta={"check": check.id, "type": check.type},
     )
     return built

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.records import CheckResult, Severity, Verdict
+from pipeline.records import Severity, Verdict
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,16 +62,3 @@ def _problems(judged: Sequence[Judged], *, expected: Sequence[str], staged_lines
         elif answer.check is not None and answer.lines != staged_lines:
             problems.append(f"{answer.name} looked at {answer.lines} of {staged_lines} lines")
     return problems
-
-
-def outcome(success: bool | None) -> Verdict:
-    """What one check says."""
-    if success is None:
-        return Verdict.INCONCLUSIVE
-    return Verdict.PASS if success else Verdict.FAIL
-
-
-def as_judged(result: CheckResult, *, lines: int | None) -> Judged:
-    """A check's result as the verdict sees it."""
-    success = None if result.verdict is Verdict.INCONCLUSIVE else result.verdict is Verdict.PASS
-    return Judged(name=result.id, check=result.id, severity=result.severity, success=success, lines=lines)

@@ -115,7 +115,7 @@ class PageView:
         others: list[Judgement] = []
         for judgement in judgements(tree):
             (others if judgement.title is None else ours).append(judgement)
-        values = {"facts": None, "checks": (), "problems": (), "command": None, "home": None} | context
+        values = {"facts": None, "checks": (), "problems": (), "command": None, "front": None} | context
         return self.env.get_template(template or "page.html").render(
             title=tree["page_title"],
             ours=sorted(ours, key=lambda one: not one.open),

@@ -209,7 +209,10 @@ def _judge(
         staged, settings=settings, contract=contract, folder=run.folder, actions=[action], run_name=run.run_id
     )
     report = checked.report
-    closed = [] if report.verdict is Verdict.PASS else read_alerts(outbox)
+    # The action sees answers only; how many lines are kept out is the report's to say.
+    known = {"failing_lines": report.failing_lines}
+    found = [] if report.verdict is Verdict.PASS else read_alerts(outbox)
+    closed = [replace(alert, facts={**alert.facts, **known}) for alert in found]
     if report.verdict is not Verdict.PASS and not closed:
         # The checkpoint raised before its action, or the action could not write: the alert must not be lost.
         closed = [

@@ -8,7 +8,9 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from expectations_custom.renderers import raised_type
 from gx import gate
+from gx.answers import answers_of, check_id
 from pipeline.delivery import take
 from pipeline.errors import SettingsError
 from pipeline.records import Verdict
@@ -119,7 +121,7 @@ def test_a_check_that_looks_at_nothing_passes_and_says_so(session, checked):
     found = by_id(result.report)["order_total"]
     assert (found.verdict, found.evaluated_rows, found.pass_rate) == (Verdict.PASS, 0, None)
     shown = {
-        r.expectation_config.meta.get("check"): r.result.get("observed_value") for r in gate._answers(result.result)
+        r.expectation_config.meta.get("check"): r.result.get("observed_value") for r in answers_of(result.result)
     }
     assert shown["order_total"] == "not applicable"
 
@@ -159,7 +161,7 @@ def test_success_in_great_expectations_equals_our_verdict(session, checked):
     result = checked(*events)
 
     ours = {check.id: check.verdict is Verdict.PASS for check in result.report.checks}
-    theirs = {r.expectation_config.meta["check"]: r.success for r in gate._answers(result.result) if gate._check_id(r)}
+    theirs = {r.expectation_config.meta["check"]: r.success for r in answers_of(result.result) if check_id(r)}
 
     assert ours == theirs
     assert result.result.success is False
@@ -171,8 +173,8 @@ def test_a_missing_column_is_inconclusive(session, staged_of, contract):
 
     frame = gate.frame(staged, contract).drop(columns="problems")
     result, error = gate._run(gate.suites.build(Settings(), contract), frame, [], "check")
-    answers = gate._answers(result)
-    raised = {gate._check_id(a) for a in answers if gate._raised(a)}
+    answers = answers_of(result)
+    raised = {check_id(a) for a in answers if raised_type(a.exception_info)}
 
     assert error is None
     assert raised == set(CHECK_IDS)
