@@ -19,6 +19,7 @@ ALL: Final = (
     "check.done",
     "load.done",
     "marts.done",
+    "publish.attached",
     "publish.commit",
     "publish.done",
     "block.commit",

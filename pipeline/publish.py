@@ -1,7 +1,8 @@
 """Publishing: the one transaction that makes a day visible, or records why it stays shut.
 
-Before it, everything of a run lies in the run's own schema; after it, everything is visible at once. A
-reader's snapshot shows the old day or the new one, because events count only through the ledger's current run.
+Before it, nothing of a run can be seen; after it, everything can at once. The events are attached just before, in a
+transaction of their own, and count only through the ledger's current run: so a reader's snapshot shows the old day
+or the new one, and never a mixture.
 """
 
 from __future__ import annotations
@@ -48,7 +49,6 @@ def publish(
         raise StepFailed(f"A day with verdict {report.verdict} is not published.", step="publish")
 
     def body(cursor: Any) -> None:
-        _swap_events(cursor, run)
         for mart in mart_files.all_marts():
             _swap_mart(cursor, run, mart)
         quarantined = _record(cursor, run, staged, report, alerts)
@@ -75,7 +75,7 @@ def publish(
         _audit(cursor, run)
         cursor.execute(f"DROP SCHEMA {workspace.schema_of(run)} CASCADE")
 
-    return _commit(url, run, body, step="publish", doing="publishing the day")
+    return _commit(url, run, body, step="publish", doing="publishing the day", before=workspace.attach)
 
 
 def block(
@@ -112,12 +112,24 @@ def block(
     return _commit(url, run, body, step="block", doing="recording the blocked day")
 
 
-def _commit(url: str, run: Run, body: Callable[[Any], None], *, step: str, doing: str) -> DaySummary:
+def _commit(
+    url: str,
+    run: Run,
+    body: Callable[[Any], None],
+    *,
+    step: str,
+    doing: str,
+    before: Callable[[Any, Run], None] | None = None,
+) -> DaySummary:
     """Run the body as the run's last transaction, unless the ledger shows that it was committed already."""
     try:
         with database.session(url, name="publish", doing=doing) as connection:
+            if before is not None:
+                with connection, connection.cursor() as cursor:
+                    _hold(cursor, run)
+                    before(cursor, run)
+                failpoint(f"{step}.attached")
             with connection, connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK_CLASS, ledger.lock_number(run.day)))
                 _hold(cursor, run)
                 body(cursor)
                 failpoint(f"{step}.commit")
@@ -141,25 +153,14 @@ def _ended(url: str, run: Run) -> DaySummary | None:
 
 
 def _hold(cursor: Any, run: Run) -> None:
-    """Refuse a run that no longer holds its day, before any work; `_finish` asks again."""
+    """Lock the day, and refuse a run that no longer holds it before any work; `_finish` asks again."""
+    cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK_CLASS, ledger.lock_number(run.day)))
     cursor.execute(
         "SELECT FROM pipeline_run_log WHERE run_id = %s AND fence = %s AND status = 'running'",
         (run.run_id, run.fence),
     )
     if cursor.fetchone() is None:
         raise ledger.lost(run)
-
-
-def _swap_events(cursor: Any, run: Run) -> None:
-    """Attach the run's events; the version they replace stays for older snapshots and is swept later."""
-    partition = workspace.partition_of(run)
-    cursor.execute(f"ALTER TABLE {workspace.schema_of(run)}.events RENAME TO {partition}")
-    cursor.execute(f"ALTER TABLE {workspace.schema_of(run)}.{partition} SET SCHEMA daygate")
-    cursor.execute(
-        f"ALTER TABLE event_versions ATTACH PARTITION {partition} FOR VALUES FROM (%(day)s, %(fence)s)"
-        " TO (%(day)s, %(next)s)",
-        {"day": run.day, "fence": run.fence, "next": run.fence + 1},
-    )
 
 
 def _swap_mart(cursor: Any, run: Run, mart: mart_files.Mart) -> None:

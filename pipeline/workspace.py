@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from pipeline.database import Connection, translated
+from pipeline.database import Connection, one, translated
 from pipeline.errors import DaygateError
 from pipeline.records import Run
 
@@ -44,6 +44,27 @@ def enter(cursor: Any, run: Run) -> None:
     cursor.execute(f"SET LOCAL search_path = {schema_of(run)}, daygate, pg_temp")
 
 
+def attach(cursor: Any, run: Run) -> None:
+    """Make the run's events a partition of `event_versions`; nobody sees them before the run is the current one.
+
+    A transaction of its own, before the one that publishes: a session learns of a new partition a moment after it
+    could see the commit that brought it, and must not see the ledger's flip in between.
+    """
+    schema, partition = schema_of(run), partition_of(run)
+    cursor.execute("SELECT to_regclass(%s) IS NULL", (f"{schema}.events",))
+    (done,) = one(cursor)
+    if done:
+        return
+    cursor.execute(f"DROP TABLE IF EXISTS daygate.{partition}")
+    cursor.execute(f"ALTER TABLE {schema}.events RENAME TO {partition}")
+    cursor.execute(f"ALTER TABLE {schema}.{partition} SET SCHEMA daygate")
+    cursor.execute(
+        f"ALTER TABLE daygate.event_versions ATTACH PARTITION daygate.{partition}"
+        " FOR VALUES FROM (%(day)s, %(fence)s) TO (%(day)s, %(next)s)",
+        {"day": run.day, "fence": run.fence, "next": run.fence + 1},
+    )
+
+
 def sweep(connection: Connection) -> None:
     """Drop the schemas of runs that no longer run, and replaced versions no reader can still see.
 
@@ -74,15 +95,17 @@ def _leftovers(connection: Connection) -> list[str]:
             (_PREFIX, _PREFIX),
         )
         statements = [row[0] for row in cursor.fetchall()]
-        # An old snapshot still shows the old run as the current one, so its events must stay until then.
+        # Versions of runs that ended without publishing were never visible. A replaced one is still shown by
+        # snapshots taken before, so it stays while anybody is inside a transaction.
         cursor.execute(
-            "SELECT format('DROP TABLE IF EXISTS %%s', c.oid::regclass) FROM pipeline_run_log AS r"
-            " JOIN pg_class AS c ON c.relname = 'events_' || to_char(r.day, 'YYYYMMDD') || '_' || r.fence"
-            "  AND c.relnamespace = 'daygate'::regnamespace"
-            " WHERE r.superseded_at IS NOT NULL AND (r.superseded_at < now() - %s::interval OR NOT EXISTS ("
-            "  SELECT FROM pg_stat_activity AS a WHERE a.datid = (SELECT oid FROM pg_database"
-            "   WHERE datname = current_database()) AND a.backend_type = 'client backend'"
-            "  AND a.pid <> pg_backend_pid() AND (a.state IS NULL OR a.xact_start IS NOT NULL)))",
+            "SELECT format('DROP TABLE IF EXISTS %%s', c.oid::regclass)"
+            " FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid LEFT JOIN pipeline_run_log AS r"
+            "  ON c.relname = 'events_' || to_char(r.day, 'YYYYMMDD') || '_' || r.fence"
+            " WHERE i.inhparent = 'event_versions'::regclass AND (r.run_id IS NULL OR r.status IN ('failed', 'blocked')"
+            "  OR r.superseded_at < now() - %s::interval OR (r.superseded_at IS NOT NULL AND NOT EXISTS ("
+            "   SELECT FROM pg_stat_activity AS a WHERE a.datname = current_database()"
+            "   AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()"
+            "   AND (a.state IS NULL OR a.xact_start IS NOT NULL))))",
             (_KEPT_FOR_READERS,),
         )
         return statements + [row[0] for row in cursor.fetchall()]
