@@ -35,6 +35,7 @@ class CheckExpectation(CheckRenderers, BatchExpectation):  # type: ignore[misc] 
         mostly: lowest share of good lines, among those the check looks at, that passes.
         rule_floor: a single rule below this share fails the check …
         rule_floor_lines: … from this many failing lines on.
+        rule_floors: rule id -> floor of that rule instead of `rule_floor`.
         contract: path of the event schema; the shipped one when None.
         failing_rows: Parquet file to write with every failing line of all checks; none when None.
         sample_lines: at most so many failing lines in the result.
@@ -47,6 +48,7 @@ class CheckExpectation(CheckRenderers, BatchExpectation):  # type: ignore[misc] 
     mostly: float = 0.99
     rule_floor: float = 0.90
     rule_floor_lines: int = 5
+    rule_floors: dict[str, float] = {}  # noqa: RUF012  # a pydantic field, copied per instance
     contract: str | None = None
     failing_rows: str | None = None
     sample_lines: int = 20
@@ -56,6 +58,7 @@ class CheckExpectation(CheckRenderers, BatchExpectation):  # type: ignore[misc] 
         "mostly",
         "rule_floor",
         "rule_floor_lines",
+        "rule_floors",
         "contract",
         "failing_rows",
         "sample_lines",
@@ -79,7 +82,9 @@ class CheckExpectation(CheckRenderers, BatchExpectation):  # type: ignore[misc] 
         by_rule = [(rule, outcomes.rules[self.check.id, rule.id]) for rule in table]
         rate = 1 - counts.failed_rows / counts.evaluated_rows if counts.evaluated_rows else None
         floors_hold = all(
-            reaches(found, self.rule_floor) for _, found in by_rule if found.failed_rows >= self.rule_floor_lines
+            reaches(found, self.rule_floors.get(rule.id, self.rule_floor))
+            for rule, found in by_rule
+            if found.failed_rows >= self.rule_floor_lines
         )
         return {
             "success": reaches(counts, self.mostly) and floors_hold,

@@ -296,6 +296,10 @@ def _demand(configuration: ExpectationConfiguration) -> RenderedStringTemplateCo
     if hasattr(expectation, "rule_floor"):
         template += ", and no single rule with $lines or more failing lines falls below $floor"
         params |= {"floor": share(expectation.rule_floor), "lines": str(expectation.rule_floor_lines)}
+        for number, (rule, floor) in enumerate(expectation.rule_floors.items()):
+            template += ("; " if number else " (") + f"$rule{number}: $floor{number}"
+            params |= {f"rule{number}": rule, f"floor{number}": share(floor)}
+        template += ")" if expectation.rule_floors else ""
     return RenderedStringTemplateContent(
         content_block_type="string_template",
         styling={"classes": ["dg-demand"]},

@@ -29,8 +29,9 @@ def build(settings: Settings, contract: Contract, *, failing_rows: Path | None =
         failing_rows: where the metric writes every failing line; nowhere when None.
 
     Raises:
-        SettingsError: `settings.expectations` cannot be loaded whole.
+        SettingsError: `settings.expectations` cannot be loaded whole, or a rule floor is of no rule.
     """
+    _know_floors(settings, contract)
     own = [_check(check, settings, failing_rows) for check in ALL]
     suite = ExpectationSuite(name=NAME, expectations=[*_guards(contract), *own, *_added(settings.expectations)])
     expected = 2 + len(ALL) + _count(settings.expectations)
@@ -51,12 +52,21 @@ def _guards(contract: Contract) -> list[Expectation]:
     ]
 
 
+def _know_floors(settings: Settings, contract: Contract) -> None:
+    """A misspelt rule must not silently keep the common floor."""
+    known = {f"{rule.check}/{rule.id}" for rule in rules.table(contract).rules}
+    for name in settings.rule_floors:
+        if name not in known:
+            raise SettingsError(f"Setting rule_floors: {name!r} is no rule of {contract.source}.", hint="daygate rules")
+
+
 def _check(expectation: type[Any], settings: Settings, failing_rows: Path | None) -> Expectation:
     check: rules.Check = expectation.check
     built: Expectation = expectation(
         mostly=settings.threshold(check.id),
         rule_floor=settings.rule_floor,
         rule_floor_lines=settings.rule_floor_lines,
+        rule_floors=settings.floors_of(check.id),
         contract=str(settings.contract) if settings.contract else None,
         failing_rows=str(failing_rows) if failing_rows else None,
         sample_lines=settings.sample_lines,

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     )
     rule_floor: float = Field(0.90, ge=0, le=1, description="A single rule below this pass rate fails its check.")
     rule_floor_lines: int = Field(5, ge=1, description="…from this many failing lines on.")
+    rule_floors: dict[str, float] = Field(
+        default_factory=dict, description="check/rule = floor of that single rule instead of rule_floor."
+    )
     sample_lines: int = Field(20, ge=0, le=100, description="Failing lines shown per check.")
     expectations: Path | None = Field(
         None, description="A Great Expectations suite (JSON) of your own; its expectations count by their severity."
@@ -84,7 +87,16 @@ class Settings(BaseSettings):
                 raise ValueError(f"{check!r} is not a check (known: {', '.join(CHECK_IDS)})")
         return value
 
-    @field_validator("thresholds")
+    @field_validator("rule_floors")
+    @classmethod
+    def _rules_of_known_checks(cls, value: dict[str, float]) -> dict[str, float]:
+        for name in value:
+            check, _, rule = name.partition("/")
+            if check not in CHECK_IDS or not rule:
+                raise ValueError(f"{name!r} is not a rule; write check/rule as daygate rules lists them")
+        return value
+
+    @field_validator("thresholds", "rule_floors")
     @classmethod
     def _shares(cls, value: dict[str, float]) -> dict[str, float]:
         for check, threshold in value.items():
@@ -99,6 +111,11 @@ class Settings(BaseSettings):
     def severity(self, check: str) -> Severity:
         """Whether a failing check blocks the day or only reports."""
         return self.severities.get(check, "critical")
+
+    def floors_of(self, check: str) -> dict[str, float]:
+        """Rule id -> floor (share), for the rules of a check that have one of their own."""
+        named = ((name.split("/", 1), floor) for name, floor in self.rule_floors.items())
+        return {rule: floor for (owner, rule), floor in named if owner == check}
 
     @property
     def events_folder(self) -> Path:
@@ -150,7 +167,11 @@ def load(**overrides: Any) -> Settings:
     file = _config_file(os.environ)
     if _CONFIG_VARIABLE in os.environ and not file.is_file():
         raise SettingsError(f"{_CONFIG_VARIABLE} names {file}, which is not a file.")
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | {_CONFIG_VARIABLE, failpoints.VARIABLE} | FLAG_VARIABLES
+    known = (
+        {PREFIX + name.upper() for name in Settings.model_fields}
+        | {_CONFIG_VARIABLE, failpoints.VARIABLE}
+        | FLAG_VARIABLES
+    )
     for name in os.environ:
         if name.startswith(PREFIX) and name.split("__")[0].upper() not in known:
             raise SettingsError(f"{name} is not a setting.", hint="The README lists all settings.")

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from pipeline.records import DaySummary, Severity
@@ -77,11 +78,12 @@ def rules(
     severities: Mapping[str, Severity],
     floor: float,
     floor_lines: int,
+    floors: Mapping[str, float] = MappingProxyType({}),
     look: Look,
 ) -> str:
     """Every check with its threshold, and under it each rule with its place in the contract.
 
-    `source` is the contract's file name; thresholds and the floor are shares.
+    `source` is the contract's file name; thresholds and floors are shares, `floors` of single rules by check/rule.
     """
     text = [
         f"Contract {visible(source)}; the places below are JSON pointers into it.",
@@ -93,7 +95,9 @@ def rules(
         text += textwrap.wrap(check.says, look.width - 2, initial_indent="  ", subsequent_indent="  ")
         width = max((wide(visible(rule.id)) for rule in members), default=0)
         for rule in members:
-            text += _hanging(visible(rule.id), f"{visible(rule.says)} [{visible(rule.source)}]", width, look)
+            floor_of_its_own = floors.get(f"{check.id}/{rule.id}")
+            needs = "" if floor_of_its_own is None else f" (needs {share(floor_of_its_own)})"
+            text += _hanging(visible(rule.id), f"{visible(rule.says)} [{visible(rule.source)}]{needs}", width, look)
     return "\n".join(text)
 
 

@@ -120,9 +120,7 @@ def test_a_check_that_looks_at_nothing_passes_and_says_so(session, checked):
 
     found = by_id(result.report)["order_total"]
     assert (found.verdict, found.evaluated_rows, found.pass_rate) == (Verdict.PASS, 0, None)
-    shown = {
-        r.expectation_config.meta.get("check"): r.result.get("observed_value") for r in answers_of(result.result)
-    }
+    shown = {r.expectation_config.meta.get("check"): r.result.get("observed_value") for r in answers_of(result.result)}
     assert shown["order_total"] == "not applicable"
 
 
@@ -222,3 +220,22 @@ def test_the_same_delivery_gives_the_same_answer_twice(session, checked):
         event["browser"] = "Lynx"
 
     assert checked(*visits).report == checked(*visits).report
+
+
+def test_a_rule_may_have_a_floor_of_its_own(session, checked):
+    """What a shop usually lacks on half of its orders does not shut the gate; the other rules keep their floor."""
+    events = many_views_one_purchase_field_lost(session, 10)
+    kept = [{**event, "payment_method": "credit_card"} if number % 10 < 5 else event
+            for number, event in enumerate(events) if event["event_type"] == "purchase"]  # fmt: skip
+    others = [event for event in events if event["event_type"] != "purchase"]
+    mine = {"required_fields/purchase.payment_method": 0.5}
+
+    assert by_id(checked(*others, *kept).report)["required_fields"].verdict is Verdict.FAIL
+    assert by_id(checked(*others, *kept, rule_floors=mine).report)["required_fields"].verdict is Verdict.PASS
+    assert by_id(checked(*events, rule_floors=mine).report)["required_fields"].verdict is Verdict.FAIL
+
+
+def test_a_floor_for_no_rule_is_an_error(session, checked):
+    """A misspelt rule must not silently keep the common floor."""
+    with pytest.raises(SettingsError, match=r"is no rule of event_schema\.json"):
+        checked(*session().visit().events, rule_floors={"required_fields/purchase.nonsense": 0.5})

@@ -36,6 +36,7 @@ def rules() -> int:
             severities={check: chosen.severity(check) for check in settings.CHECK_IDS},
             floor=chosen.rule_floor,
             floor_lines=chosen.rule_floor_lines,
+            floors=chosen.rule_floors,
             look=look_of(sys.stdout),
         )
     )
