@@ -1,0 +1,39 @@
+"""The README cannot drift from the code."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import readme
+
+from pipeline.errors import ExitCode
+from pipeline.marts import all_marts
+from pipeline.settings import CHECK_IDS
+
+TEXT = readme.README.read_text(encoding="utf-8")
+
+
+def test_the_settings_table_is_generated_from_the_code():
+    """`python tests/readme.py --write` changes nothing."""
+    assert readme.updated(TEXT) == TEXT
+
+
+@pytest.mark.parametrize("word", [*CHECK_IDS, *(mart.name for mart in all_marts())])
+def test_every_check_and_mart_is_told(word):
+    """A reader finds each by its name."""
+    assert f"`{word}`" in TEXT
+
+
+def test_every_exit_code_is_told():
+    """Scripts rely on them."""
+    table = TEXT.split("## Exit codes")[1]
+
+    assert {int(code) for code in re.findall(r"^\| (\d) \|", table, re.MULTILINE)} == {int(code) for code in ExitCode}
+
+
+def test_every_make_target_the_readme_names_exists():
+    """The two commands are the product's face."""
+    targets = set(re.findall(r"^([a-z-]+):", (readme.README.parent / "Makefile").read_text("utf-8"), re.MULTILINE))
+
+    assert set(re.findall(r"make ([a-z-]+)", TEXT)) - {"lists"} <= targets | {"lists"}
