@@ -24,6 +24,9 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "day_figures": "{events} events, {users} users, {purchases} purchases, {revenue} won; "
         "{quarantined} lines in quarantine.",
         "day_warnings": "With a warning: {checks}",
+        "released_header": "daygate {day}: released by hand",
+        "released_said": "*Released* by {by}, only the good lines: {reason}",
+        "released_over": "The gate had blocked this day (run {run}):",
         "footer": "Run {run}",
     },
     "ko": {
@@ -44,6 +47,9 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "day_figures": "이벤트 {events}건, 사용자 {users}명, 구매 {purchases}건, 매출 {revenue}원; "
         "격리 {quarantined}줄.",
         "day_warnings": "경고: {checks}",
+        "released_header": "daygate {day}: 수동 공개",
+        "released_said": "*수동 공개* 승인자 {by}, 정상 줄만 공개: {reason}",
+        "released_over": "게이트가 차단했던 날짜입니다 (실행 {run}):",
         "footer": "실행 {run}",
     },
 }

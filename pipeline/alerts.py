@@ -6,6 +6,7 @@ Facts per kind (JSON-ready, no values from events):
   severity, rate, needed, failed_rows, evaluated_rows, worst_rule, worst_rows, sample_lines, error}]
 - `step_failed`: run_id, step, attempt, error
 - `day_completed`: run_id, events, users, purchases, revenue, quarantined, rates [[check id, rate]], warnings
+- `day_released`: run_id, released_run, by, reason, events, users, purchases, revenue, quarantined, checks as above
 
 Everything that is not one of our own words is shown inert: no mention, link, formatting, control or
 reordering character survives, and what looks like an id is masked.
@@ -31,7 +32,7 @@ from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 from pipeline.alert_words import WORDS, Language
 from pipeline.marts import MartTables
-from pipeline.records import Alert, CheckReport, CheckResult, Run, Verdict
+from pipeline.records import Alert, CheckReport, CheckResult, Release, Run, Verdict
 from pipeline.wording import percent, share, visible
 
 #: Slack refuses a message that exceeds any of these, and the alert would be lost.
@@ -42,7 +43,12 @@ MAX_TEXT: Final = 4000
 #: Checks worded one by one; the rest is counted.
 _MAX_CHECKS: Final = 40
 _MAX_VALUE: Final = 300
-_LOG_LEVELS: Final = {"gate_failed": logging.ERROR, "step_failed": logging.ERROR, "day_completed": logging.INFO}
+_LOG_LEVELS: Final = {
+    "gate_failed": logging.ERROR,
+    "step_failed": logging.ERROR,
+    "day_completed": logging.INFO,
+    "day_released": logging.WARNING,
+}
 
 #: UUIDs, and a few letters before many digits: how customers, orders and visits are named.
 _ID: Final = re.compile(r"\b(?:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[A-Za-z]{1,8}[-_]?[0-9]{5,})\b")
@@ -126,16 +132,38 @@ def day_completed(*, run: Run, report: CheckReport, rows: int, totals: MartTable
         day=run.day,
         dedupe_key=f"day_completed:{run.day}:{run.run_id}",
         facts={
-            "run_id": run.run_id,
-            "events": rows,
-            "users": totals.unique_users,
-            "purchases": totals.purchases,
-            "revenue": totals.revenue,
-            "quarantined": report.failing_lines,
+            **_day_facts(run, report, rows, totals),
             "rates": [[check.id, _rate(check)] for check in report.checks],
             "warnings": [check.id for check in report.checks if check.verdict is not Verdict.PASS],
         },
     )
+
+
+def day_released(*, run: Run, report: CheckReport, rows: int, totals: MartTables, release: Release) -> Alert:
+    """The good lines of a day that failed are about to be published; takes effect with the same commit."""
+    return Alert(
+        kind="day_released",
+        day=run.day,
+        dedupe_key=f"day_released:{run.day}:{run.run_id}",
+        facts={
+            **_day_facts(run, report, rows, totals),
+            "released_run": release.run_id,
+            "by": release.by,
+            "reason": mask(release.reason),
+            "checks": [_check_facts(check) for check in report.checks if check.verdict is not Verdict.PASS],
+        },
+    )
+
+
+def _day_facts(run: Run, report: CheckReport, rows: int, totals: MartTables) -> dict[str, object]:
+    return {
+        "run_id": run.run_id,
+        "events": rows,
+        "users": totals.unique_users,
+        "purchases": totals.purchases,
+        "revenue": totals.revenue,
+        "quarantined": report.failing_lines,
+    }
 
 
 def mask(text: str) -> str:
@@ -211,10 +239,13 @@ def _gate_failed(alert: Alert, words: Mapping[str, str]) -> tuple[str, list[str]
     if facts["failing_lines"] is not None:
         found += " " + words["gate_quarantined"].format(lines=_count(facts["failing_lines"]))
     paragraphs = [found, *(words["problem"].format(problem=_inert(problem)) for problem in facts["problems"][:5])]
-    paragraphs += [_check_words(check, words) for check in checks[:_MAX_CHECKS]]
-    if len(checks) > _MAX_CHECKS:
-        paragraphs.append(words["more"].format(count=len(checks) - _MAX_CHECKS))
-    return words["gate_header"].format(day=alert.day, verdict=facts["verdict"]), paragraphs
+    return words["gate_header"].format(day=alert.day, verdict=facts["verdict"]), paragraphs + _checks(checks, words)
+
+
+def _checks(checks: Sequence[Mapping[str, Any]], words: Mapping[str, str]) -> list[str]:
+    said = [_check_words(check, words) for check in checks[:_MAX_CHECKS]]
+    more = len(checks) - _MAX_CHECKS
+    return [*said, words["more"].format(count=more)] if more > 0 else said
 
 
 def _check_words(check: Mapping[str, Any], words: Mapping[str, str]) -> str:
@@ -244,24 +275,39 @@ def _step_failed(alert: Alert, words: Mapping[str, str]) -> tuple[str, list[str]
 
 def _day_completed(alert: Alert, words: Mapping[str, str]) -> tuple[str, list[str]]:
     facts: Mapping[str, Any] = alert.facts
-    figures = words["day_figures"].format(
-        events=_count(facts["events"]),
-        users=_count(facts["users"]),
-        purchases=_count(facts["purchases"]),
-        revenue=_won(facts["revenue"]),
-        quarantined=_count(facts["quarantined"]),
-    )
-    paragraphs = [figures, "\n".join(f"{_inert(check)}: {_inert(rate)}" for check, rate in facts["rates"])]
+    paragraphs = [
+        _figures(facts, words),
+        "\n".join(f"{_inert(check)}: {_inert(rate)}" for check, rate in facts["rates"]),
+    ]
     if facts["warnings"]:
         names = ", ".join(_inert(check) for check in facts["warnings"])
         paragraphs.append(words["day_warnings"].format(checks=names))
     return words["day_header"].format(day=alert.day), [p for p in paragraphs if p]
 
 
+def _day_released(alert: Alert, words: Mapping[str, str]) -> tuple[str, list[str]]:
+    facts: Mapping[str, Any] = alert.facts
+    said = words["released_said"].format(by=_inert(facts["by"]), reason=_inert(facts["reason"]))
+    over = words["released_over"].format(run=_inert(facts["released_run"]))
+    header = words["released_header"].format(day=alert.day)
+    return header, [said, _figures(facts, words), over, *_checks(facts["checks"], words)]
+
+
+def _figures(facts: Mapping[str, Any], words: Mapping[str, str]) -> str:
+    return words["day_figures"].format(
+        events=_count(facts["events"]),
+        users=_count(facts["users"]),
+        purchases=_count(facts["purchases"]),
+        revenue=_won(facts["revenue"]),
+        quarantined=_count(facts["quarantined"]),
+    )
+
+
 _COMPOSERS: Final[dict[str, Callable[[Alert, Mapping[str, str]], tuple[str, list[str]]]]] = {
     "gate_failed": _gate_failed,
     "step_failed": _step_failed,
     "day_completed": _day_completed,
+    "day_released": _day_released,
 }
 
 

@@ -1,4 +1,4 @@
-"""The order of the day: deliver → stage → check → (only on PASS) load → marts → publish, or block.
+"""The order of the day: deliver → stage → check → (only on PASS, or released) load → marts → publish, or block.
 
 `DayRunner.run` reads top to bottom. What needs Great Expectations comes in as an argument (`Gate`).
 """
@@ -15,14 +15,14 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
-from pipeline import alerts, database, ledger, load, marts, publish, simulate
+from pipeline import alerts, database, ledger, load, marts, publish, release, simulate
 from pipeline.contract import Contract
 from pipeline.database import Connection
-from pipeline.delivery import take
-from pipeline.errors import BusyError, DaygateError, RefusedFile, StepFailed
+from pipeline.delivery import take, verify_unchanged
+from pipeline.errors import BusyError, DaygateError, ExitCode, RefusedFile, StepFailed
 from pipeline.failpoints import failpoint
 from pipeline.progress import Progress
-from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, Run, Staged, Verdict
+from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, Release, Run, Staged, Verdict
 from pipeline.settings import Settings
 from pipeline.stage import stage
 
@@ -43,6 +43,12 @@ class DayOrder:
     #: Run even when this very delivery is already published under this contract.
     force: bool
     trigger: str
+    #: A delivery that was taken already, instead of a file.
+    delivery: Delivery | None = None
+    #: The last judged run of the day that the order was made for; nothing is done when there is a later one.
+    follows: str | None = None
+    #: Publish the good lines although the day fails.
+    release: Release | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,25 +96,39 @@ class DayRunner:
             if published and not order.force and self._unchanged(published, delivery):
                 return DayOutcome(summary=published, report=None)
             with self._attempt(connection, order) as run:
+                _require_last(connection, order)
                 with self._step("stage"):
                     staged = self._stage(delivery, order.day, run)
                 with self._step("check"):
                     report, closed = self.gate(staged, run)
-                if report.verdict is not Verdict.PASS:
+                    if order.release is not None:
+                        release.require_same_answer(connection, order.release, report)
+                if report.verdict is not Verdict.PASS and order.release is None:
                     return self._block(run, staged, report, closed)
-                return self._publish(run, staged, report)
+                return self._publish(run, staged, report, order.release)
 
-    def _publish(self, run: Run, staged: Staged, report: CheckReport) -> DayOutcome:
+    def _publish(self, run: Run, staged: Staged, report: CheckReport, released: Release | None) -> DayOutcome:
         with self._step("load"):
             receipt = load.load(self.database_url, run, staged, report, self.contract)
         with self._step("marts"):
             tables = marts.build(self.database_url, run, receipt)
         with self._step("publish"):
-            news = (alerts.day_completed(run=run, report=report, rows=receipt.rows, totals=tables),)
+            if released is None:
+                news = alerts.day_completed(run=run, report=report, rows=receipt.rows, totals=tables)
+            else:
+                news = alerts.day_released(run=run, report=report, rows=receipt.rows, totals=tables, release=released)
             summary = publish.publish(
-                self.database_url, run, staged, report, receipt, tables, news, timings=self.progress.timings
+                self.database_url,
+                run,
+                staged,
+                report,
+                receipt,
+                tables,
+                (news,),
+                release=released,
+                timings=self.progress.timings,
             )
-        return self._ended(run, summary, report, news)
+        return self._ended(run, summary, report, (news,))
 
     def _block(self, run: Run, staged: Staged, report: CheckReport, closed: list[Alert]) -> DayOutcome:
         with self._step("block"):
@@ -131,6 +151,10 @@ class DayRunner:
     @contextmanager
     def _delivery(self, connection: Connection, order: DayOrder) -> Iterator[Delivery]:
         """The day's delivery as a private copy; one that cannot be had is a failed attempt in the ledger."""
+        if order.delivery is not None:
+            yield order.delivery
+            verify_unchanged(order.delivery)
+            return
         with ExitStack() as stack:
             try:
                 with self._step("deliver"):
@@ -228,6 +252,21 @@ class DayRunner:
         except DaygateError as lost:
             # The lease runs out by itself; the error that led here is the one to tell.
             log.warning("The failure of %s could not be recorded: %s", run.run_id, lost)
+
+
+def _require_last(connection: Connection, order: DayOrder) -> None:
+    """Stop an order that was made before another run of the day was judged."""
+    if order.follows is None:
+        return
+    last = ledger.judged(connection, order.day)
+    if last is None or last.run_id != order.follows:
+        late = StepFailed(
+            f"Another run of {order.day} was judged after {order.follows}; nothing was done.",
+            step="stage",
+            hint=f"daygate quarantine show {order.day}",
+        )
+        late.exit_code = ExitCode.BUSY
+        raise late
 
 
 def write_report(path: Path, summary: DaySummary, report: CheckReport) -> None:

@@ -88,7 +88,7 @@ def verify_unchanged(delivery: Delivery) -> None:
     if delivery.identity is None:
         return
     try:
-        now = _identity(delivery.path.stat(follow_symlinks=False))
+        now = identity_of(delivery.path.stat(follow_symlinks=False))
     except OSError:
         now = None
     if now != delivery.identity:
@@ -126,11 +126,11 @@ def _take(
     path = Path(source)
     name = printable(path.name)
     with _open(path, name) as file:
-        before = _identity(os.fstat(file.fileno()))
+        before = identity_of(os.fstat(file.fileno()))
         suffix = path.suffix if path.suffix in _PLAIN else ""
         original = path if in_place and not suffix else None
         delivery = _read(file, name, place, most_bytes, suffix=suffix, original=original)
-        if _identity(os.fstat(file.fileno())) != before:
+        if identity_of(os.fstat(file.fileno())) != before:
             raise RefusedFile(f"{name} changed while it was read.", reason="changed", hint="Wait until it is complete.")
     if original is None:
         return delivery
@@ -170,7 +170,8 @@ def _not_regular(name: str, mode: int) -> RefusedFile:
     )
 
 
-def _identity(found: os.stat_result) -> tuple[int, ...]:
+def identity_of(found: os.stat_result) -> tuple[int, ...]:
+    """Device, inode, size and times of a file: what tells that it was touched."""
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
@@ -215,7 +216,7 @@ def _read(file: BinaryIO, name: str, place: Path, most_bytes: int, *, suffix: st
             _sync_folder(place)
     finally:
         Path(temporary).unlink(missing_ok=True)
-    identity = _identity(kept.stat(follow_symlinks=False))
+    identity = identity_of(kept.stat(follow_symlinks=False))
     return Delivery(path=kept, name=name, sha256=hashed.hash.hexdigest(), size=size, identity=identity)
 
 

@@ -31,7 +31,7 @@ _ERROR_LENGTH: Final = 2000
 _COLUMNS: Final = (
     "run_id, day, attempt, trigger, engine, status, verdict, delivery_sha256, lines, loaded, quarantined,"
     " unique_users, sessions, purchases, trim_scale(revenue)::text AS revenue, timings, started_at, finished_at,"
-    " is_current, error, contract_sha256"
+    " is_current, error, contract_sha256, delivery_name, delivery_bytes, released_by, release_reason, released_run"
 )
 
 
@@ -169,6 +169,13 @@ def fail(connection: Connection, run: Run, *, error: str) -> None:
 def published(connection: Connection, day: date) -> DaySummary | None:
     """The run whose data are visible for the day; None when there is none."""
     return _first(connection, "WHERE day = %s AND is_current", (day,))
+
+
+def judged(connection: Connection, day: date) -> DaySummary | None:
+    """The last run of the day that the gate answered, published or blocked; None when there is none."""
+    return _first(
+        connection, "WHERE day = %s AND status IN ('published', 'blocked') ORDER BY fence DESC LIMIT 1", (day,)
+    )
 
 
 def latest(connection: Connection, day: date) -> DaySummary | None:

@@ -18,7 +18,7 @@ from pipeline.errors import BusyError, StepFailed, TransientError
 from pipeline.failpoints import failpoint
 from pipeline.load import LoadReceipt
 from pipeline.marts import MartTables
-from pipeline.records import Alert, CheckReport, CheckResult, DaySummary, Run, Staged, Verdict
+from pipeline.records import Alert, CheckReport, CheckResult, DaySummary, Release, Run, Staged, Verdict
 
 _NO_TIMINGS: Final[Mapping[str, float]] = {}
 #: Rows of an audit that are counted before giving up.
@@ -34,19 +34,25 @@ def publish(
     marts: MartTables,
     alerts: Sequence[Alert],
     *,
+    release: Release | None = None,
     timings: Mapping[str, float] = _NO_TIMINGS,
 ) -> DaySummary:
     """Make a day that passed visible: events, marts, quality, quarantine, ledger and alerts in one commit.
 
     May be repeated after a TransientError: a commit whose answer was lost is found in the ledger.
 
+    Args:
+        release: a person's decision; with it, and only with it, the good lines of a FAIL are published.
+
     Raises:
         BusyError: the run lost its day to a later one.
-        StepFailed: the verdict is not PASS, lines are unaccounted for, or an audit found rows.
+        StepFailed: the verdict is not PASS (with a release: not FAIL), lines are unaccounted for, or an audit
+            found rows.
         TransientError, DatabaseError: as `database.translated`; nothing became visible.
     """
-    if report.verdict is not Verdict.PASS:
-        raise StepFailed(f"A day with verdict {report.verdict} is not published.", step="publish")
+    if report.verdict is not (Verdict.PASS if release is None else Verdict.FAIL):
+        how = "published" if release is None else "released"
+        raise StepFailed(f"A day with verdict {report.verdict} is not {how}.", step="publish")
 
     def body(cursor: Any) -> None:
         for mart in mart_files.all_marts():
@@ -70,6 +76,7 @@ def publish(
             "purchases": marts.purchases,
             "revenue": marts.revenue,
             "contract_sha256": receipt.contract_sha256,
+            **_release_facts(release),
         }
         _finish(cursor, run, staged, report, status="published", timings=timings, facts=facts)
         _audit(cursor, run)
@@ -110,6 +117,16 @@ def block(
         _finish(cursor, run, staged, report, status="blocked", timings=timings, facts=facts)
 
     return _commit(url, run, body, step="block", doing="recording the blocked day")
+
+
+def _release_facts(release: Release | None) -> dict[str, object]:
+    if release is None:
+        return {}
+    return {
+        "released_by": storable(release.by),
+        "release_reason": storable(release.reason),
+        "released_run": release.run_id,
+    }
 
 
 def _commit(

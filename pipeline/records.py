@@ -138,10 +138,22 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Release:
+    """A person's decision to publish the good lines of a day that the gate blocked with FAIL."""
+
+    #: The blocked run that is overridden.
+    run_id: str
+    #: Who decided; a name as it was typed, and the login of the operating system.
+    by: str
+    #: Why; text as it was typed.
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Alert:
     """Something a person must hear of; rows of `alert_outbox`."""
 
-    kind: Literal["gate_failed", "step_failed", "day_completed"]
+    kind: Literal["gate_failed", "step_failed", "day_completed", "day_released"]
     day: date
     #: One message per key, however often it is written.
     dedupe_key: str
@@ -178,3 +190,10 @@ class DaySummary:
     error: str | None = None
     #: Equal bytes under an equal contract need no second run.
     contract_sha256: str | None = None
+    #: The name it came under (hostile text), and its size as plain JSON Lines.
+    delivery_name: str | None = None
+    delivery_bytes: int | None = None
+    #: Set when a person published the good lines of a day that failed: who, why, and the blocked run.
+    released_by: str | None = None
+    release_reason: str | None = None
+    released_run: str | None = None

@@ -1,0 +1,18 @@
+"""Releases: who published the good lines of a failed day, and why."""
+
+from __future__ import annotations
+
+from alembic import op
+
+from pipeline.database import MARTS_FOLDER
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Run the SQL files of this version, in the order of their names."""
+    # The driver's own cursor: SQLAlchemy would take the percent signs of format() for parameters.
+    with op.get_bind().connection.cursor() as cursor:
+        for file in sorted((MARTS_FOLDER / "ddl").glob(f"{revision}_*.sql")):
+            cursor.execute(file.read_text(encoding="utf-8"))
