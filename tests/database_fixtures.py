@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from staged_days import administer
+from staged_days import administer, discard
 
 from pipeline import database, postgres
 
@@ -30,7 +30,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         database.upgrade(with_database(url, "migrated"))
         yield url
     finally:
-        postgres.stop(home)
+        discard(home)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import polars as pl
 import psycopg2
 
 from pipeline import contract as contracts
-from pipeline import database, ledger, load, marts, publish
+from pipeline import database, ledger, load, marts, postgres, publish
 from pipeline.records import CheckReport, CheckResult, Delivery, RuleResult, Run, Sample, Staged, Verdict
 from pipeline.settings import CHECK_IDS
 
@@ -178,3 +179,9 @@ def administer(url: str, statement: str) -> None:
     with closing(psycopg2.connect(url)) as connection:
         connection.autocommit = True
         connection.cursor().execute(statement)
+
+
+def discard(home: Path) -> None:
+    """Stop the server of a test's home and remove its data, which may lie outside of the home."""
+    postgres.stop(home)
+    shutil.rmtree(postgres.status(home).folder or home / "postgres")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from staged_days import discard
 
 from pipeline import postgres
 from pipeline.errors import SettingsError
@@ -27,7 +28,7 @@ def home(tmp_path_factory):
     with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE kept AS SELECT 1 AS value")
     yield folder
-    postgres.stop(folder)
+    discard(folder)
 
 
 def ask(url: str, question: str):
@@ -148,7 +149,7 @@ def test_processes_that_start_together_share_one_server(tmp_path):
         assert len(urls) == 1
         assert ask(urls.pop(), "SELECT 1") == 1
     finally:
-        postgres.stop(tmp_path)
+        discard(tmp_path)
 
 
 def test_a_starter_killed_while_initialising_leaves_nothing_half_made(tmp_path):
@@ -160,7 +161,7 @@ def test_a_starter_killed_while_initialising_leaves_nothing_half_made(tmp_path):
     try:
         assert ask(postgres.ensure_running(tmp_path), "SELECT 1") == 1
     finally:
-        postgres.stop(tmp_path)
+        discard(tmp_path)
 
 
 def test_a_home_that_a_shell_could_misread_is_refused(tmp_path):
@@ -183,8 +184,7 @@ def test_below_a_private_folder_root_places_the_server_elsewhere(tmp_path):
         assert not folder.is_relative_to(private)
         assert url == postgres.ensure_running(home)
     finally:
-        postgres.stop(home)
-        subprocess.run(["rm", "-rf", str(folder)], check=True)
+        discard(home)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

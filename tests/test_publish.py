@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from staged_days import CONTRACT, DAY, administer, ask, claim, event, purchase, run_day, stage_day
+from staged_days import CONTRACT, DAY, administer, ask, claim, discard, event, purchase, run_day, stage_day
 
 from pipeline import database, ledger, load, marts, postgres, publish, workspace
 from pipeline.database import MARTS_FOLDER
@@ -377,7 +377,7 @@ def test_what_was_loaded_survives_a_killed_server(tmp_path):
         built = marts.build(url, run, receipt)
         told = publish.publish(url, run, made.staged, made.report, receipt, built, ())
     finally:
-        postgres.stop(home)
+        discard(home)
 
     assert (told.loaded, told.quarantined) == (12, 1)
 
