@@ -10,7 +10,7 @@ DAY ?=
 FILE ?=
 DAY_FLAG := $(if $(DAY),--date $(DAY))
 
-.PHONY: help setup setup-all run test test-cov lint format generate generate-month validate status docs-export lock down clean
+.PHONY: help setup setup-all run test test-cov lint format generate generate-month validate status docs-export fault-matrix lock down clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ status: $(VENV)/.base ## The last 30 days
 
 docs-export: $(VENV)/.base ## Write gx/*.json anew after changing checks
 	@$(BIN)/python -m gx.export
+
+fault-matrix: $(VENV)/.dev ## Measure which check catches which fault, into the docs
+	@$(BIN)/python -m tests.fault_matrix --write
 
 lock: ## Resolve requirements anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --group build -q -o requirements/base.txt
