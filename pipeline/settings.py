@@ -36,7 +36,7 @@ FLAG_VARIABLES: Final = frozenset(
     PREFIX + name
     for name in (
         *("DATE", "START", "END", "DAYS", "FILE", "FORCE", "ENGINE", "OUTPUT_FORMAT", "REPORT", "FAILED_ROWS"),
-        *("EVENTS", "OUTPUT", "FAULT"),
+        *("EVENTS", "OUTPUT", "FAULT", "WRITE"),
     )
 )
 #: Variables that are not settings: where the file is.
@@ -151,10 +151,11 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments first, then the environment, then the file."""
-        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _config_file(os.environ)))
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file()))
 
 
-def _config_file(environment: Mapping[str, str]) -> Path:
+def config_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the settings file is, or would be."""
     return Path(environment.get(_CONFIG_VARIABLE, "daygate.toml"))
 
 
@@ -164,7 +165,7 @@ def load(**overrides: Any) -> Settings:
     Raises:
         SettingsError: an unknown key or a value that does not fit; values are never repeated.
     """
-    file = _config_file(os.environ)
+    file = config_file()
     if _CONFIG_VARIABLE in os.environ and not file.is_file():
         raise SettingsError(f"{_CONFIG_VARIABLE} names {file}, which is not a file.")
     known = (

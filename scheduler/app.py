@@ -16,8 +16,9 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from pipeline import alerts, database, ledger, postgres
+from pipeline import alerts, database, ledger, postgres, quality_log
 from pipeline import contract as contracts
+from pipeline.calibrate import Measured
 from pipeline.day import DayOrder, DayOutcome, DayRunner, RunFailed
 from pipeline.delivery import take
 from pipeline.errors import DaygateError, SettingsError
@@ -189,6 +190,15 @@ def history(settings: Settings, days: int) -> list[DaySummary]:
     database.upgrade(url)
     with database.session(url, name="status", doing="reading the ledger") as connection:
         return ledger.history(connection, days)
+
+
+def judged_days(settings: Settings, days: int) -> list[Measured]:
+    """What the checks found on the last days, under the contract of today, oldest first."""
+    contract = contracts.load(settings.contract)
+    url = database_url(settings)
+    database.upgrade(url)
+    with database.session(url, name="calibrate", doing="reading the quality log") as connection:
+        return quality_log.judged_days(connection, days, contract_sha256=contract.sha256)
 
 
 def stop_database(settings: Settings) -> None:

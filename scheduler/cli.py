@@ -163,6 +163,28 @@ def check(
 
 
 @app.command()
+def calibrate(
+    files: Annotated[
+        list[str] | None, typer.Argument(metavar="FILE", help="Past deliveries, named events_YYYYMMDD….")
+    ] = None,
+    days: Annotated[
+        int | None,
+        typer.Option("--days", envvar="DAYGATE_DAYS", min=1, max=3660, help="Judged days of the ledger instead."),
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", envvar="DAYGATE_WRITE", help="Write the proposal into daygate.toml.")
+    ] = False,
+) -> int:
+    """Propose thresholds that fit the shop.
+
+    Measures each check and rule over past deliveries; one or two bad days among them do no harm.
+    """
+    from scheduler.commands import calibrate as command
+
+    return command.calibrate(files or [], days=days, write_down=write)
+
+
+@app.command()
 def generate(
     date: Day = None,
     start: Start = None,
