@@ -178,6 +178,15 @@ def judged(connection: Connection, day: date) -> DaySummary | None:
     )
 
 
+def judged_days(connection: Connection, days: int) -> list[DaySummary]:
+    """The last judged run of each of the last `days` calendar days up to today (Asia/Seoul), newest day first."""
+    where = (
+        "WHERE day > (now() AT TIME ZONE 'Asia/Seoul')::date - %s AND status IN ('published', 'blocked')"
+        " ORDER BY day DESC, fence DESC"
+    )
+    return _select(connection, where, (days,), "DISTINCT ON (day) ")
+
+
 def latest(connection: Connection, day: date) -> DaySummary | None:
     """The last attempt at the day, whatever became of it; None when there was none."""
     return _first(connection, "WHERE day = %s ORDER BY fence DESC LIMIT 1", (day,))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,8 +15,9 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from pipeline.database import Connection, translated
+from pipeline.database import Connection, json_text, one, translated
 from pipeline.errors import StepFailed
+from pipeline.kept_out import kept_out
 from pipeline.records import CheckReport, Delivery, Run, Staged
 
 #: A batch ends with the line that crosses either bound.
@@ -46,15 +48,15 @@ def batches(staged: Staged, report: CheckReport) -> Iterator[pl.DataFrame]:
     Raises:
         StepFailed: the delivery changed since it was staged.
     """
-    return failing_lines(staged, report.failing, of=report.critical_checks)
+    return failing_lines(staged, report.failing, of=kept_out(report.critical_checks))
 
 
-def failing_lines(staged: Staged, reasons_of: Path, *, of: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
-    """As `batches`, for lines that fail one of the checks `of`, or any check when None; with all their reasons."""
+def failing_lines(staged: Staged, reasons_of: Path, *, of: pl.Expr | None = None) -> Iterator[pl.DataFrame]:
+    """As `batches`, for lines with a reason that `of` holds for, or any reason when None; with all their reasons."""
     if not reasons_of.exists():
         return
     failing = pl.scan_parquet(reasons_of).with_columns(pl.col(pl.Categorical).cast(pl.String))
-    blocking = failing if of is None else failing.filter(pl.col("check").is_in(sorted(of)))
+    blocking = failing if of is None else failing.filter(of)
     critical = blocking.select("line_no").unique().collect()
     for places in _places(staged, critical):
         first, last = places["line_no"][0], places["line_no"][-1]
@@ -146,3 +148,118 @@ def summary(connection: Connection, day: date) -> list[QuarantineCount]:
             (day,),
         )
         return [QuarantineCount(check=check, rule=rule, lines=lines) for check, rule, lines in cursor.fetchall()]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuarantinedLine:
+    """A line as `daygate quarantine show` tells it; everything but our reasons is hostile."""
+
+    line: int
+    #: In bytes.
+    length: int
+    #: Its first bytes; None when it is kept in the archived delivery only.
+    head: bytes | None
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reason:
+    """Why a line failed; the words are ours."""
+
+    check: str
+    rule: str
+    field: str | None
+    reason: str
+
+
+def reasons_of(document: list[dict[str, str | None]]) -> tuple[Reason, ...]:
+    """The reasons of a line as the database keeps them."""
+    return tuple(
+        Reason(check=found["check"] or "", rule=found["rule"] or "", field=found["field"], reason=found["reason"] or "")
+        for found in document
+    )
+
+
+def count(connection: Connection, run_id: str, *, check: str | None = None, rule: str | None = None) -> int:
+    """How many quarantined lines of a run have such a reason."""
+    with translated("counting the quarantine"), connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM quarantine_events WHERE run_id = %s AND reasons @> %s", (run_id, _like(check, rule))
+        )
+        return int(one(cursor)[0])
+
+
+def lines(
+    connection: Connection, run_id: str, *, check: str | None = None, rule: str | None = None, limit: int, head: int
+) -> list[QuarantinedLine]:
+    """The first quarantined lines of a run with such a reason, in line order.
+
+    Args:
+        check: only lines that fail this check.
+        rule: only lines that fail a rule of this name.
+        limit: most lines.
+        head: most bytes of each.
+    """
+    with translated("reading the quarantine"), connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT line_no, byte_length, substring(raw FROM 1 FOR %s), reasons FROM quarantine_events"
+            " WHERE run_id = %s AND reasons @> %s ORDER BY line_no LIMIT %s",
+            (head, run_id, _like(check, rule), limit),
+        )
+        return [
+            QuarantinedLine(
+                line=line, length=length, head=None if raw is None else bytes(raw), reasons=reasons_of(reasons)
+            )
+            for line, length, raw, reasons in cursor.fetchall()
+        ]
+
+
+def _like(check: str | None, rule: str | None) -> str:
+    """What `reasons` must contain."""
+    return json_text([{name: value for name, value in (("check", check), ("rule", rule)) if value is not None}])
+
+
+def places(connection: Connection, run_id: str) -> dict[int, tuple[int, int]]:
+    """Line -> (byte offset, byte length) in the archived delivery of each quarantined line of a run."""
+    with translated("reading the quarantine"), connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT line_no, byte_offset, byte_length FROM quarantine_events WHERE run_id = %s ORDER BY line_no",
+            (run_id,),
+        )
+        return {line: (offset, length) for line, offset, length in cursor.fetchall()}
+
+
+def stored(connection: Connection, run_id: str) -> Iterator[pl.DataFrame]:
+    """The quarantined lines of a run as `batches` gave them, read back a bounded piece at a time."""
+    schema = dict(zip(_COLUMNS, (pl.Int64, pl.String, pl.Int64, pl.Int64, pl.Binary, pl.String), strict=True))
+    for first, last in _pieces(places(connection, run_id)):
+        with translated("reading the quarantine"), connection, connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {', '.join(_COLUMNS)} FROM quarantine_events"
+                " WHERE run_id = %s AND line_no BETWEEN %s AND %s ORDER BY line_no",
+                (run_id, first, last),
+            )
+            rows = [
+                (*row[:4], None if row[4] is None else bytes(row[4]), _reasons_text(row[5]))
+                for row in cursor.fetchall()
+            ]
+        yield pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _pieces(found: dict[int, tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """First and last line of consecutive pieces within both bounds."""
+    first, rows, held = None, 0, 0
+    for line, (_, length) in found.items():
+        first = line if first is None else first
+        rows, held = rows + 1, held + (length if length <= RAW_LIMIT else 0)
+        if rows == _BATCH_ROWS or held >= _BATCH_BYTES:
+            yield first, line
+            first, rows, held = None, 0, 0
+    if first is not None:
+        yield first, max(found)
+
+
+def _reasons_text(document: list[dict[str, str | None]]) -> str:
+    """In the form `batches` gives; jsonb keeps no order of keys."""
+    ordered = [{key: reason[key] for key in ("check", "rule", "field", "reason")} for reason in document]
+    return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))

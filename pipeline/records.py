@@ -197,3 +197,8 @@ class DaySummary:
     released_by: str | None = None
     release_reason: str | None = None
     released_run: str | None = None
+
+    @property
+    def outcome(self) -> str:
+        """What became of the run in one word: its status, or released."""
+        return self.status if self.released_by is None else "released"
