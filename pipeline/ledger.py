@@ -206,6 +206,12 @@ def history(connection: Connection, days: int) -> list[DaySummary]:
     return _select(connection, f"{where} ORDER BY day DESC, is_current DESC, fence DESC", (days,), "DISTINCT ON (day) ")
 
 
+def newest(connection: Connection, days: int) -> list[DaySummary]:
+    """The newest `days` days that have a run, however long ago; told as in `history`."""
+    where = "ORDER BY day DESC, is_current DESC, fence DESC LIMIT %s"
+    return _select(connection, where, (days,), "DISTINCT ON (day) ")
+
+
 def _first(connection: Connection, where: str, parameters: tuple[object, ...]) -> DaySummary | None:
     return next(iter(_select(connection, where, parameters)), None)
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pipeline import database, workspace
 from pipeline.contract import Contract
 from pipeline.errors import SettingsError, StepFailed
+from pipeline.kept_out import kept_out
 from pipeline.records import CheckReport, Run, Staged
 
 #: Rows formatted at a time: some 20 MB of text.
@@ -107,8 +108,8 @@ def _chunks(staged: Staged, report: CheckReport, contract: Contract) -> Iterator
 
 def _reasons(report: CheckReport) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Lines that are not loaded, and (line_no, flags) of those that are loaded with a warning."""
-    failing = pl.scan_parquet(report.failing).select("line_no", pl.col("check").cast(pl.String))
-    blocking = pl.col("check").is_in(sorted(report.critical_checks))
+    failing = pl.scan_parquet(report.failing).select("line_no", pl.col("check", "rule").cast(pl.String))
+    blocking = kept_out(report.critical_checks)
     critical = failing.filter(blocking).select("line_no").unique().collect()
     if critical.height != report.failing_lines:
         raise StepFailed(

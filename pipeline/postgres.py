@@ -180,7 +180,10 @@ def _initialise(cluster: Cluster, programs: Path, password: str, lock: int) -> N
     finally:
         secret.unlink()
     if code != 0:
-        raise DatabaseError(f"The embedded PostgreSQL could not be created in {cluster.folder}: {_last_line(said)}")
+        raise DatabaseError(
+            f"The embedded PostgreSQL could not be created in {cluster.folder}: {_last_line(said)}",
+            hint="Run as a user that the system knows, or set DAYGATE_DATABASE_URL to a server of your own.",
+        )
     partial.rename(cluster.data)
 
 
