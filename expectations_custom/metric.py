@@ -9,13 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from great_expectations.core.metric_domain_types import MetricDomainTypes
 from great_expectations.execution_engine import PandasExecutionEngine
 from great_expectations.expectations.metrics.metric_provider import metric_value
 from great_expectations.expectations.metrics.table_metric_provider import TableMetricProvider
 
-from expectations_custom import rules
+from expectations_custom import columns, rules
 from expectations_custom.outcomes import Outcomes, evaluate
 from pipeline import contract
 
@@ -42,7 +41,7 @@ class DaygateOutcomes(TableMetricProvider):
         failing = metric_value_kwargs.get("failing_rows")
         agreed = contract.load(Path(source) if source else None)
         return evaluate(
-            pl.from_pandas(frame[list(rules.columns(agreed))]),
+            columns.scan(frame, rules.columns(agreed)),
             rules.table(agreed),
             sample_lines=metric_value_kwargs.get("sample_lines") or 0,
             failing=Path(failing) if failing else None,

@@ -1,22 +1,40 @@
 """Evaluates the rule table over one staged frame: counts per check and rule, and every failing line.
 
 All seven checks come out of one pass. The frame is polars (behind Great Expectations' pandas engine);
-the rules themselves know no engine.
+the rules themselves know no engine. Memory hardly grows with the day: only what a rule needs of other
+lines (the windows) is held for all lines, as integers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import narwhals as nw
 import polars as pl
+import pyarrow as pa
+from polars import selectors
+from pyarrow import parquet
 
-from expectations_custom.rules import CHECKS, Rule, RuleTable
+from expectations_custom import reasons
+from expectations_custom.rules import CHECKS, Rule, RuleTable, Windows
+
+#: Lines judged at a time.
+_STRETCH: Final = 1 << 18
+#: Lines whose windows are taken at a time, about.
+_DEALT: Final = 1 << 20
+#: Texts of helper columns are few; held as categories they take a quarter.
+_TEXTS: Final = selectors.string()
+_CATEGORIES: Final = selectors.categorical()
+_NO_FAILURES: Final = pl.DataFrame(
+    schema={"line_no": pl.Int64, **dict.fromkeys(("check", "rule", "field", "reason"), pl.String)}
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,37 +59,78 @@ class Outcomes:
     samples: dict[str, list[dict[str, Any]]]
 
 
-def evaluate(frame: pl.DataFrame, table: RuleTable, *, sample_lines: int, failing: Path | None) -> Outcomes:
-    """Evaluate all rules.
+def evaluate(
+    frame: pl.DataFrame | pl.LazyFrame, table: RuleTable, *, sample_lines: int, failing: Path | None
+) -> Outcomes:
+    """Evaluate all rules, holding a stretch of the lines and a few integers of every line at a time.
 
     Args:
-        frame: the staged columns (`rules.columns`), one row a line; the timestamp as Datetime("us") or as
-            microseconds since 1970.
+        frame: the staged columns (`rules.columns`), one row a line, by line_no; the timestamp as Datetime("us")
+            or as microseconds since 1970.
         table: the rules.
         sample_lines: at most so many sample lines per check.
         failing: Parquet file to write with all failing (line_no, check, rule, field, reason), sorted by line.
     """
-    judged = _judge(frame, table)
-    counts = judged.select(*_count_columns(table)).row(0, named=True)
-    failures = _failures(judged, table)
-    if failing is not None:
-        failures.write_parquet(failing, compression="zstd", compression_level=1)
+    lazy = frame.lazy()
+    lines: int = lazy.select(pl.len()).collect().item()
+    helpers = [_helpers(lazy, windows, parts=-(-lines // _DEALT)) for windows in table.windows]
+    counts: Counter[str] = Counter()
+    firsts: list[pl.DataFrame] = []
+    with _failing_file(failing) as write:
+        for start in range(0, lines, _STRETCH):
+            stretch = lazy.slice(start, _STRETCH).collect()
+            judged = _judge(stretch, helpers, table)
+            counts.update(judged.select(*_count_columns(table)).row(0, named=True))
+            failures = _failures(stretch, judged, table)
+            write(failures)
+            firsts.append(_first_of_each_rule(stretch, failures, sample_lines))
     return Outcomes(
-        lines=frame.height,
+        lines=lines,
         checks={c.id: Counts(evaluated_rows=counts[f"n:{c.id}"], failed_rows=counts[f"x:{c.id}"]) for c in CHECKS},
         rules={
             (rule.check, rule.id): Counts(evaluated_rows=counts[f"n{i}"], failed_rows=counts[f"x{i}"])
             for i, rule in enumerate(table.rules)
         },
-        samples={c.id: list(_samples(frame, failures, c.id, sample_lines)) for c in CHECKS},
+        samples=_samples(firsts, counts, table, sample_lines),
     )
 
 
-def _judge(frame: pl.DataFrame, table: RuleTable) -> pl.DataFrame:
+def _helpers(frame: pl.LazyFrame, windows: Windows, *, parts: int) -> pl.DataFrame:
+    """line_no and the helper columns of one scope, by line_no; lines without the scope are left out.
+
+    A window needs all lines of its scope's value and no others: the values are dealt out to parts, and only
+    one part is held with its texts.
+    """
+    scope = pl.col(windows.scope)
+    scoped = _physical(frame).filter(scope.is_not_null())
+    known = set(scoped.collect_schema())
+    found = []
+    for part in range(max(parts, 1)):
+        dealt = scoped if parts <= 1 else scoped.filter(scope.cast(pl.String).hash() % parts == part)
+        lazy = nw.from_native(dealt)
+        for step in windows.steps:
+            lazy = lazy.with_columns(*step)
+        names = [name for name in lazy.collect_schema() if name not in known]
+        native: pl.LazyFrame = lazy.select("line_no", *names).to_native()
+        found.append(native.with_columns(_TEXTS.cast(pl.Categorical)).collect())
+    return pl.concat(found).sort("line_no")
+
+
+def _with_helpers(stretch: pl.DataFrame, helpers: list[pl.DataFrame]) -> pl.LazyFrame:
+    """The stretch with the helper columns of its lines."""
+    lazy = _physical(stretch.lazy())
+    first, last = stretch["line_no"][0], stretch["line_no"][-1]
+    for found in helpers:
+        places = found["line_no"]
+        begin, end = places.search_sorted(first), places.search_sorted(last, side="right")
+        mine = found[int(begin) : int(end)].lazy().with_columns(_CATEGORIES.cast(pl.String))
+        lazy = lazy.join(mine, on="line_no", how="left", maintain_order="left")
+    return lazy
+
+
+def _judge(stretch: pl.DataFrame, helpers: list[pl.DataFrame], table: RuleTable) -> pl.DataFrame:
     """line_no and two booleans per rule: a{i} it applies, x{i} it applies and fails."""
-    lazy = nw.from_native(frame.lazy().with_columns(pl.col("timestamp").to_physical()))
-    for step in table.helper_steps:
-        lazy = lazy.with_columns(*step)
+    lazy = nw.from_native(_with_helpers(stretch, helpers))
     flags = []
     for i, rule in enumerate(table.rules):
         applies = rule.applies.fill_null(False)
@@ -96,35 +155,76 @@ def _any(prefix: str, numbers: list[int]) -> pl.Expr:
     return reduce(or_, [pl.col(f"{prefix}{i}") for i in numbers], pl.repeat(False, pl.len()))
 
 
-def _failures(judged: pl.DataFrame, table: RuleTable) -> pl.DataFrame:
+def _physical(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """The timestamp as the rules see it: microseconds since 1970."""
+    return frame.with_columns(pl.col("timestamp").to_physical())
+
+
+def _failures(frame: pl.DataFrame, judged: pl.DataFrame, table: RuleTable) -> pl.DataFrame:
     """Every failing line once per rule it breaks, in line order."""
-    parts = [_failures_of(judged, i, rule) for i, rule in enumerate(table.rules)]
-    return pl.concat(parts).sort("line_no", maintain_order=True)
+    found = [(judged[f"x{i}"], rule) for i, rule in enumerate(table.rules)]
+    parts = [_failures_of(frame, failing, rule) for failing, rule in found if failing.any()]
+    return pl.concat([_NO_FAILURES, *parts]).sort("line_no", maintain_order=True)
 
 
-def _failures_of(judged: pl.DataFrame, number: int, rule: Rule) -> pl.DataFrame:
-    return judged.filter(pl.col(f"x{number}")).select(
+def _failures_of(frame: pl.DataFrame, failing: pl.Series, rule: Rule) -> pl.DataFrame:
+    """The failing lines of one rule; which way they fail it is looked up for them alone."""
+    rows = nw.from_native(_physical(frame.lazy().filter(failing)))
+    said = rows.select("line_no", reasons.reason(rule.causes, rule.says).alias("reason")).to_native()
+    return said.select(
         "line_no",
         check=pl.lit(rule.check),
         rule=pl.lit(rule.id),
         field=pl.lit(rule.field, dtype=pl.String),
-        reason=pl.lit(rule.says),
-    )
+        reason=pl.col("reason"),
+    ).collect()
 
 
-def _samples(frame: pl.DataFrame, failures: pl.DataFrame, check: str, limit: int) -> Iterator[dict[str, Any]]:
-    """The first failing lines of every broken rule in turn, worst rules first."""
-    mine = failures.filter(pl.col("check") == check)
-    if mine.is_empty() or limit == 0:
+@contextmanager
+def _failing_file(path: Path | None) -> Iterator[Callable[[pl.DataFrame], None]]:
+    """A function that appends failures to the Parquet file, if one is wanted."""
+    if path is None:
+        yield lambda _: None
         return
-    ranked = mine.with_columns(count=pl.len().over("rule"), turn=pl.int_range(pl.len()).over("rule"))
-    chosen = ranked.sort("turn", "count", "line_no", descending=[False, True, False]).head(limit)
-    shown = chosen.join(frame.select("line_no", pl.col("event_id").cast(pl.String)), on="line_no", how="left")
-    for row in shown.sort("count", "rule", "line_no", descending=[True, False, False]).iter_rows(named=True):
-        yield {
-            "line": row["line_no"],
-            "event_id": row["event_id"],
-            "rule": row["rule"],
-            "field": row["field"],
-            "reason": row["reason"],
-        }
+    schema = _arrow(_NO_FAILURES).schema
+    with parquet.ParquetWriter(path, schema, compression="zstd", compression_level=1) as writer:
+
+        def append(failures: pl.DataFrame) -> None:
+            if failures.height:
+                writer.write_table(_arrow(failures))
+
+        yield append
+
+
+def _arrow(frame: pl.DataFrame) -> pa.Table:
+    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+
+
+def _first_of_each_rule(stretch: pl.DataFrame, failures: pl.DataFrame, limit: int) -> pl.DataFrame:
+    """The first failures of every rule in a stretch, with the event's id."""
+    first = failures.filter(pl.int_range(pl.len()).over("check", "rule") < limit)
+    ids = stretch.select("line_no", pl.col("event_id").cast(pl.String))
+    return first.join(ids, on="line_no", how="left", maintain_order="left")
+
+
+def _samples(
+    firsts: list[pl.DataFrame], counts: Counter[str], table: RuleTable, limit: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Per check the first failing lines of every broken rule in turn, worst rules first."""
+    total = {(rule.check, rule.id): counts[f"x{i}"] for i, rule in enumerate(table.rules)}
+    found: dict[str, list[tuple[int, dict[str, Any]]]] = {check.id: [] for check in CHECKS}
+    turns: Counter[tuple[str, str]] = Counter()
+    for row in (row for frame in firsts for row in frame.iter_rows(named=True)):
+        rule = row["check"], row["rule"]
+        shown = {"line": row["line_no"], **{name: row[name] for name in ("event_id", "rule", "field", "reason")}}
+        found[row["check"]].append((turns[rule], shown))
+        turns[rule] += 1
+
+    def worst_first(check: str, line: dict[str, Any]) -> tuple[int, str, int]:
+        return -total[check, line["rule"]], line["rule"], line["line"]
+
+    samples = {}
+    for check, lines in found.items():
+        chosen = sorted(lines, key=lambda turn: (turn[0], -total[check, turn[1]["rule"]], turn[1]["line"]))[:limit]
+        samples[check] = sorted((line for _, line in chosen), key=partial(worst_first, check))
+    return samples

@@ -17,6 +17,7 @@ evaluated (`outcomes.py`). Session facts are minima of `order_key`, one integer 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import reduce
@@ -25,11 +26,15 @@ from typing import Final
 
 import narwhals as nw
 
+from expectations_custom import reasons
+from expectations_custom.reasons import Cause, problem
 from pipeline.contract import Contract, Field, Funnel, OrderTotal, PlatformRules
 
 DAY_US: Final = 86_400_000_000
 #: Order of evidence whose own place is unknown: before everything.
 _BEFORE_ALL: Final = -1
+#: scope -> helper columns of the first and of the second step.
+_Helpers = defaultdict[str, tuple[list[nw.Expr], list[nw.Expr]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,20 +111,34 @@ class Rule:
     id: str
     check: str
     field: str | None
-    #: The reason a person reads for a failing line; never holds a value from the data.
+    #: When a line fails, in one sentence; never holds a value from the data.
     says: str
     #: JSON pointer into the contract.
     source: str
     applies: nw.Expr
     fails: nw.Expr
+    #: The ways a line can fail it, the first that holds being the reason a person reads; else `says`.
+    causes: tuple[Cause, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Windows:
+    """Helper columns over all lines of the same scope, added in steps because windows cannot nest.
+
+    Rules look at them only where the scope is present.
+    """
+
+    #: A text column.
+    scope: str
+    steps: tuple[tuple[nw.Expr, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuleTable:
-    """The rules and the helper columns they need, added in steps because windows cannot nest."""
+    """The rules and the helper columns they need."""
 
     rules: tuple[Rule, ...]
-    helper_steps: tuple[tuple[nw.Expr, ...], ...]
+    windows: tuple[Windows, ...]
 
     def of(self, check: str) -> tuple[Rule, ...]:
         """The rules of one check, in table order."""
@@ -128,7 +147,7 @@ class RuleTable:
 
 def table(contract: Contract) -> RuleTable:
     """All rules of a contract, in the order of the checks."""
-    helpers: list[list[nw.Expr]] = [[], []]
+    helpers: _Helpers = defaultdict(lambda: ([], []))
     rules = (
         *_required(contract),
         *_unique(contract, helpers),
@@ -138,7 +157,10 @@ def table(contract: Contract) -> RuleTable:
         *(_order(contract, contract.order_total) if contract.order_total else ()),
         *(_platform(contract, contract.platform, helpers) if contract.platform else ()),
     )
-    return RuleTable(rules=rules, helper_steps=tuple(tuple(step) for step in helpers if step))
+    windows = [
+        Windows(scope=scope, steps=tuple(tuple(step) for step in steps if step)) for scope, steps in helpers.items()
+    ]
+    return RuleTable(rules=rules, windows=tuple(windows))
 
 
 def epoch_us(instant: datetime) -> int:
@@ -161,16 +183,11 @@ def _any(conditions: list[nw.Expr]) -> nw.Expr:
     return reduce(or_, conditions)
 
 
-def _problem(token: str) -> nw.Expr:
-    """Whether staging recorded the problem; false where it recorded none."""
-    return nw.col("problems").str.contains(token, literal=True).fill_null(False)
-
-
 def _wrong_type(field: Field, details: str | None) -> nw.Expr:
     """A present value that staging could not take; unreadable text belongs to other checks."""
-    found = _problem(f"|{field.name}:")
+    found = problem(f"|{field.name}:")
     if field.kind == "timestamp" or field.name == details:
-        return found & ~_problem(f"|{field.name}:unreadable|")
+        return found & ~problem(f"|{field.name}:unreadable|")
     return found
 
 
@@ -184,7 +201,7 @@ def _details(contract: Contract) -> str | None:
 
 
 def _required(contract: Contract) -> list[Rule]:
-    is_object = ~_problem("|line:")
+    is_object = ~problem("|line:")
     rules = [
         Rule(
             id="line",
@@ -193,7 +210,8 @@ def _required(contract: Contract) -> list[Rule]:
             says="the line is not one JSON object",
             source="/type",
             applies=nw.col("line_no") > 0,
-            fails=_problem("|line:"),
+            fails=problem("|line:"),
+            causes=reasons.of_line(),
         )
     ]
     scopes: list[tuple[str, str, str, nw.Expr]] = [
@@ -204,7 +222,7 @@ def _required(contract: Contract) -> list[Rule]:
         applies = is_object & (nw.col("event_type") == event)
         scopes += [(f"{event}.{name}", name, f"{pointer}/{index}", applies) for index, name in enumerate(names)]
     for rule_id, name, source, applies in scopes:
-        absent = nw.col(name).is_null() & ~_problem(f"|{name}:")
+        absent = nw.col(name).is_null() & ~problem(f"|{name}:")
         empty = [nw.col(name) == ""] if contract.field(name).kind == "string" else []
         rules.append(
             Rule(
@@ -215,13 +233,14 @@ def _required(contract: Contract) -> list[Rule]:
                 source=source,
                 applies=applies,
                 fails=_any([absent, *empty]),
+                causes=reasons.of_required(contract.field(name)),
             )
         )
     return rules
 
 
-def _unique(contract: Contract, helpers: list[list[nw.Expr]]) -> list[Rule]:
-    helpers[0].append(nw.col("line_no").min().over("event_id").alias("_first_event_id"))
+def _unique(contract: Contract, helpers: _Helpers) -> list[Rule]:
+    helpers["event_id"][0].append(nw.col("line_no").min().over("event_id").alias("_first_event_id"))
     rules = [
         Rule(
             id="event_id",
@@ -236,7 +255,7 @@ def _unique(contract: Contract, helpers: list[list[nw.Expr]]) -> list[Rule]:
     if order := contract.order_total:
         is_order = nw.col("event_type") == order.event
         first = nw.when(is_order).then(nw.col("line_no")).min().over(order.order_id)
-        helpers[0].append(first.alias("_first_order_id"))
+        helpers[order.order_id][0].append(first.alias("_first_order_id"))
         rules.append(
             Rule(
                 id=order.order_id,
@@ -256,7 +275,8 @@ def _values(contract: Contract) -> list[Rule]:
     rules = []
     for field in contract.fields:
         wrong_type = _wrong_type(field, details)
-        outside, says = _outside(field)
+        bounds = _bounds(field)
+        says = ", or ".join([*(bound.says for bound in bounds), "is of a wrong type"])
         rules.append(
             Rule(
                 id=field.name,
@@ -265,7 +285,8 @@ def _values(contract: Contract) -> list[Rule]:
                 says=f"{field.name} {says}",
                 source=field.pointer,
                 applies=_judged_value(contract, field) | wrong_type,
-                fails=wrong_type if outside is None else wrong_type | outside.fill_null(False),
+                fails=wrong_type | _any([bound.when for bound in bounds]).fill_null(False) if bounds else wrong_type,
+                causes=reasons.of_value(field, bounds),
             )
         )
     return rules
@@ -286,39 +307,36 @@ def _judged_value(contract: Contract, field: Field) -> nw.Expr:
     return present & (not_empty | optional_here)
 
 
-def _outside(field: Field) -> tuple[nw.Expr | None, str]:
-    """When a value of the right type breaks the contract, and how to say so."""
-    conditions: list[nw.Expr] = []
-    says: list[str] = []
+def _bounds(field: Field) -> list[Cause]:
+    """The ways in which a value of the right type breaks the contract, each as "is …" without the field's name."""
+    found: list[Cause] = []
     if field.enum is not None:
-        conditions.append(~nw.col(field.name).is_in(field.enum))
-        says.append(f"is not one of the {len(field.enum)} values of the contract")
+        says = f"is not one of the {len(field.enum)} values of the contract"
+        found.append(Cause(when=~nw.col(field.name).is_in(field.enum), says=says))
     if field.engine_pattern is not None:
-        conditions.append(~_text(field.name).str.contains(field.engine_pattern))
-        says.append("does not have the form the contract asks for")
+        says = "does not have the form the contract asks for"
+        found.append(Cause(when=~_text(field.name).str.contains(field.engine_pattern), says=says))
     if field.min_length is not None:
-        conditions.append(_text(field.name).str.len_chars() < field.min_length)
-        says.append(f"is shorter than {field.min_length}")
+        says = "is empty" if field.min_length == 1 else f"is shorter than {field.min_length} characters"
+        found.append(Cause(when=_text(field.name).str.len_chars() < field.min_length, says=says))
     if field.max_length is not None:
-        conditions.append(_text(field.name).str.len_chars() > field.max_length)
-        says.append(f"is longer than {field.max_length} characters")
+        says = f"is longer than {field.max_length:,} characters"
+        found.append(Cause(when=_text(field.name).str.len_chars() > field.max_length, says=says))
     if field.minimum is not None:
-        conditions.append(nw.col(field.name) < field.minimum)
-        says.append(f"is below {field.minimum}")
+        found.append(Cause(when=nw.col(field.name) < field.minimum, says=f"is below {field.minimum:,}"))
     if field.maximum is not None:
-        conditions.append(nw.col(field.name) > field.maximum)
-        says.append(f"is above {field.maximum}")
-    return (_any(conditions) if conditions else None), ", or ".join([*says, "is of a wrong type"])
+        found.append(Cause(when=nw.col(field.name) > field.maximum, says=f"is above {field.maximum:,}"))
+    return found
 
 
-def _funnel(funnel: Funnel, helpers: list[list[nw.Expr]]) -> list[Rule]:
+def _funnel(funnel: Funnel, helpers: _Helpers) -> list[Rule]:
     rules = []
     for index, step in enumerate(funnel.steps):
         name = f"_first_before_{index}"
         evidence = nw.when(nw.col("event_type").is_in(step.after_any)).then(
             nw.coalesce(nw.col("order_key"), nw.lit(_BEFORE_ALL, dtype=nw.Int64))
         )
-        helpers[0].append(evidence.min().over(funnel.scope).alias(name))
+        helpers[funnel.scope][0].append(evidence.min().over(funnel.scope).alias(name))
         rules.append(
             Rule(
                 id=step.event,
@@ -335,7 +353,7 @@ def _funnel(funnel: Funnel, helpers: list[list[nw.Expr]]) -> list[Rule]:
 
 def _timestamps(field: Field) -> list[Rule]:
     readable = ~nw.col(field.name).is_null()
-    unreadable = _problem(f"|{field.name}:unreadable|")
+    unreadable = problem(f"|{field.name}:unreadable|")
     rules = [
         Rule(
             id="instant",
@@ -349,9 +367,15 @@ def _timestamps(field: Field) -> list[Rule]:
     ]
     bounds = []
     if field.not_before is not None:
-        bounds.append(nw.col(field.name) < epoch_us(field.not_before))
+        early = nw.col(field.name) < epoch_us(field.not_before)
+        bounds.append(
+            Cause(when=early, says=f"the timestamp is before {field.not_before.date()}, the contract's first day")
+        )
     if field.before is not None:
-        bounds.append(nw.col(field.name) >= epoch_us(field.before))
+        late = nw.col(field.name) >= epoch_us(field.before)
+        bounds.append(
+            Cause(when=late, says=f"the timestamp is not before {field.before.date()}, where the contract ends")
+        )
     if bounds:
         rules.append(
             Rule(
@@ -361,7 +385,8 @@ def _timestamps(field: Field) -> list[Rule]:
                 says="the timestamp is outside the contract's years",
                 source=f"{field.pointer}/formatMinimum",
                 applies=readable,
-                fails=_any(bounds),
+                fails=_any([bound.when for bound in bounds]),
+                causes=tuple(bounds),
             )
         )
     rules.append(
@@ -373,6 +398,12 @@ def _timestamps(field: Field) -> list[Rule]:
             source=field.pointer,
             applies=readable,
             fails=(nw.col("day_us") < 0) | (nw.col("day_us") >= DAY_US),
+            causes=(
+                Cause(when=nw.col("day_us") < 0, says="the timestamp is before the day being checked (Asia/Seoul)"),
+                Cause(
+                    when=nw.col("day_us") >= DAY_US, says="the timestamp is after the day being checked (Asia/Seoul)"
+                ),
+            ),
         )
     )
     return rules
@@ -380,10 +411,10 @@ def _timestamps(field: Field) -> list[Rule]:
 
 def _order(contract: Contract, order: OrderTotal) -> list[Rule]:
     is_order = nw.col("event_type") == order.event
-    unreadable = _problem(f"|{order.details}:unreadable|")
+    unreadable = problem(f"|{order.details}:unreadable|")
     total = contract.field(order.total)
-    outside, _ = _outside(total)
-    in_range = ~nw.col(order.total).is_null() if outside is None else ~outside
+    bounds = _bounds(total)
+    in_range = ~_any([bound.when for bound in bounds]) if bounds else ~nw.col(order.total).is_null()
     expected = nw.col("items_total") - nw.col("order_discount") + nw.col("order_shipping")
     return [
         Rule(
@@ -408,7 +439,7 @@ def _order(contract: Contract, order: OrderTotal) -> list[Rule]:
     ]
 
 
-def _platform(contract: Contract, rules: PlatformRules, helpers: list[list[nw.Expr]]) -> list[Rule]:
+def _platform(contract: Contract, rules: PlatformRules, helpers: _Helpers) -> list[Rule]:
     known = nw.col(rules.field).is_in(tuple(rules.allowed))
     names = tuple(dict.fromkeys(name for allowed in rules.allowed.values() for name in allowed))
     found = []
@@ -432,9 +463,9 @@ def _platform(contract: Contract, rules: PlatformRules, helpers: list[list[nw.Ex
             )
         )
     key = nw.when(known).then(nw.col("order_key"))
-    helpers[0].append(key.min().over(rules.scope).alias("_began_key"))
+    helpers[rules.scope][0].append(key.min().over(rules.scope).alias("_began_key"))
     began = nw.when(nw.col("order_key") == nw.col("_began_key")).then(_text(rules.field))
-    helpers[1].append(began.max().over(rules.scope).alias("_began_with"))
+    helpers[rules.scope][1].append(began.max().over(rules.scope).alias("_began_with"))
     found.append(
         Rule(
             id="session",

@@ -10,7 +10,6 @@ from typing import Any, Final
 import great_expectations
 import pandas as pd
 import polars as pl
-import pyarrow as pa
 from great_expectations.checkpoint import Checkpoint
 from great_expectations.checkpoint.actions import ValidationAction
 from great_expectations.checkpoint.checkpoint import CheckpointResult
@@ -23,11 +22,12 @@ from great_expectations.data_context import AbstractDataContext
 from great_expectations.data_context.types.base import ProgressBarsConfig
 from pyarrow import parquet
 
-from expectations_custom import ALL, rules
+from expectations_custom import ALL, columns, rules
 from gx import suite as suites
 from gx.answers import answers_of, check_id, check_result, details_of, unjudged
 from gx.verdict import Decision, Judged, decide
 from pipeline.contract import Contract
+from pipeline.kept_out import kept_out
 from pipeline.records import CheckReport, CheckResult, Staged, Verdict
 from pipeline.settings import Settings
 
@@ -79,16 +79,14 @@ def check(
 def frame(staged: Staged, contract: Contract) -> pd.DataFrame:
     """The staged columns the rules look at, one row a line: what the checkpoint takes as its DataFrame.
 
-    Arrow-backed, so that nothing is copied on the way to polars, and cheap to hash, because Great
-    Expectations hashes every column: repeated texts are dictionary-encoded, the timestamp is an integer.
+    The values stay in the parts; `expectations_custom.columns` says why and how.
     """
-    repeated = [field.name for field in contract.fields if field.kind == "string" and field.name != "event_id"]
-    parts = parquet.ParquetDataset([str(part) for part in staged.parts], read_dictionary=repeated)
-    table = parts.read(columns=list(rules.columns(contract))).unify_dictionaries()
-    place = table.schema.get_field_index("timestamp")
-    table = table.set_column(place, "timestamp", table.column(place).cast(pa.int64()))
-    data: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
-    return data
+    parts = columns.Parts(
+        paths=staged.parts,
+        rows=sum(parquet.read_metadata(part).num_rows for part in staged.parts),
+        digest=staged.delivery.sha256,
+    )
+    return columns.frame_of(parts, rules.columns(contract))
 
 
 def checkpoint(
@@ -160,7 +158,7 @@ def _report(
     critical = [found.id for found in checks if found.severity == "critical"]
     if not failing.exists():
         _no_failures().write_parquet(failing)
-    quarantined = pl.scan_parquet(failing).filter(pl.col("check").is_in(critical)).select(pl.col("line_no").n_unique())
+    quarantined = pl.scan_parquet(failing).filter(kept_out(critical)).select(pl.col("line_no").n_unique())
     problems = decision.problems if error is None else (f"the checkpoint raised {error}", *decision.problems)
     return CheckReport(
         verdict=decision.verdict,
