@@ -1,0 +1,219 @@
+"""The rules under mutation: every rule removed, inverted or weakened is noticed by the cases that specify it.
+
+All cases are judged in one frame, once with the real rule table and once with a table of every mutant of every rule.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import narwhals as nw
+import oracle
+import polars as pl
+import pytest
+from rule_cases import Cases
+
+from expectations_custom import rules
+from expectations_custom.outcomes import evaluate
+from expectations_custom.rules import Rule, RuleTable
+from pipeline import contract as contracts
+from pipeline.parse import parse_range
+
+#: (check, rule)
+Key = tuple[str, str]
+LOOKS_AT_ALL = ("required_fields", "line")
+NEVER, ALWAYS = nw.col("line_no") < 0, nw.col("line_no") > 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answers:
+    """What a rule table says: failing lines and number of lines looked at, per rule."""
+
+    failing: dict[Key, set[int]]
+    evaluated: dict[Key, int]
+
+
+@pytest.fixture(scope="module")
+def table():
+    """The real rules."""
+    return rules.table(contracts.load())
+
+
+@pytest.fixture(scope="module")
+def cases():
+    """All cases of the shipped contract."""
+    return Cases(contracts.load()).every()
+
+
+@pytest.fixture(scope="module")
+def data(cases, lines):
+    """All cases as one delivery."""
+    return b"".join(lines(*case.events) for case in cases)
+
+
+@pytest.fixture(scope="module")
+def judge(data, day, tmp_path_factory):
+    """Judges the delivery by some rule table."""
+    frame = parse_range(data, first_line=1, first_offset=0, contract=contracts.load(), day=day).frame
+
+    def judge(table: RuleTable) -> Answers:
+        path = tmp_path_factory.mktemp("judged") / "failing.parquet"
+        outcomes = evaluate(frame, table, sample_lines=0, failing=path)
+        failing = {key: set() for key in outcomes.rules}
+        for line, check, rule in pl.read_parquet(path, columns=["line_no", "check", "rule"]).iter_rows():
+            failing[check, rule].add(line)
+        return Answers(failing=failing, evaluated={key: found.evaluated_rows for key, found in outcomes.rules.items()})
+
+    return judge
+
+
+@pytest.fixture(scope="module")
+def expected(cases, table, data, day):
+    """What the cases say must fail, and the lines each rule must look at by the independent reference."""
+    failing = {(rule.check, rule.id): set() for rule in table.rules}
+    first = 0
+    for case in cases:
+        for line, rule in case.failing:
+            check, _, rule_id = rule.partition("/")
+            failing[check, rule_id].add(first + line)
+        first += len(case.events)
+    return Answers(failing=failing, evaluated=looked_at(data, day))
+
+
+def looked_at(data: bytes, day) -> dict[Key, int]:
+    """Lines each rule looks at, counted one line after another by the reference's reading of the schema."""
+    schema = json.loads(oracle.SCHEMA.read_text(encoding="utf-8"))
+    lines = [oracle.read(number, text, day, schema) for number, text in enumerate(data.splitlines(), start=1)]
+    begun = {line.values.get("session_id") for line in lines if line.place and on_platform(line, schema)}
+    found: Counter[Key] = Counter()
+    for line in lines:
+        found.update(set(required_rules(line, schema)))
+        found.update(set(value_rules(line, schema)))
+        found.update(set(other_rules(line, schema)))
+        if on_platform(line, schema) and line.values.get("session_id") and line.values["session_id"] in begun:
+            found["platform_device", "session"] += 1
+    return dict(found)
+
+
+def on_platform(line: oracle.Line, schema) -> bool:
+    """The platform is one the contract has rules for."""
+    return line.values.get("platform") in schema["x-platform-device-rules"]["allowed"]
+
+
+def required_rules(line: oracle.Line, schema) -> Iterator[Key]:
+    """Every line must be an object; an object must have what its type requires."""
+    yield LOOKS_AT_ALL
+    if line.raw is not None:
+        common = set(schema["required"])
+        for name in oracle.required_here(line, schema):
+            yield "required_fields", name if name in common else f"{line.values['event_type']}.{name}"
+
+
+def readable(line: oracle.Line, name: str, schema) -> bool:
+    """Whether a text can be what it must be; one that is no instant, or no JSON, belongs to another check."""
+    if "format" in schema["properties"][name]:
+        return line.instant is not None
+    if name != schema["x-order-total"]["details"]:
+        return True
+    try:
+        oracle.strict(line.values[name])
+    except ValueError:
+        return False
+    return True
+
+
+def value_rules(line: oracle.Line, schema) -> Iterator[Key]:
+    """Present values; an empty one only where the event type does not require it."""
+    for name in line.misfits:
+        yield "value_ranges", name
+    for name, value in line.values.items():
+        if readable(line, name, schema) and (value != "" or name not in oracle.required_here(line, schema)):
+            yield "value_ranges", name
+
+
+def other_rules(line: oracle.Line, schema) -> Iterator[Key]:
+    """Ids, funnel steps, instants, orders, and devices of a known platform."""
+    event, order = line.values.get("event_type"), schema["x-order-total"]
+    if line.values.get("event_id"):
+        yield "unique_event_id", "event_id"
+    steps = {step["event"] for step in schema["x-funnel-sequence"]["steps"]}
+    if event in steps and line.values.get("session_id") and line.place is not None:
+        yield "funnel_order", event
+    if line.values.get("timestamp"):
+        yield "timestamp_validity", "instant"
+    if line.instant is not None:
+        yield "timestamp_validity", "range"
+        yield "timestamp_validity", "day"
+    if event == order["event"]:
+        yield from order_rules(line, order, schema)
+    if on_platform(line, schema):
+        for name in schema["x-platform-device-rules"]["allowed"][line.values["platform"]]:
+            if line.values.get(name) in schema["properties"][name]["enum"]:
+                yield "platform_device", name
+
+
+def order_rules(line: oracle.Line, order, schema) -> Iterator[Key]:
+    """Orders with an id, with details, and with details and a total that can be compared."""
+    if line.values.get(order["order_id"]):
+        yield "unique_event_id", order["order_id"]
+    details = line.values.get(order["details"])
+    if details:
+        yield "order_total", order["details"]
+        total = line.values.get(order["total"]) is not None and not oracle.outside(line, order["total"], schema)
+        if total and oracle.order_sum(details, order) is not None:
+            yield "order_total", order["total"]
+
+
+def test_every_case_fails_as_specified(cases, table, judge):
+    """Line by line, exactly the rules a case names; no case disturbs another."""
+    failing = {(line, f"{check}/{rule}") for (check, rule), lines in judge(table).failing.items() for line in lines}
+    wrong, first = {}, 0
+    for case in cases:
+        mine = {(line - first, rule) for line, rule in failing if first < line <= first + len(case.events)}
+        first += len(case.events)
+        if mine != case.failing:
+            wrong[case.name] = mine ^ case.failing
+
+    assert wrong == {}
+
+
+def test_every_rule_looks_at_the_lines_the_reference_says(table, judge, expected):
+    """The denominator of each rule, on which its floor rests, counted independently."""
+    assert judge(table).evaluated == expected.evaluated
+
+
+def test_every_rule_is_broken_by_some_case(table, expected):
+    """No rule of the table goes unproved."""
+    unproved = {key for key, lines in expected.failing.items() if not lines}
+
+    assert unproved == set()
+
+
+def mutants(rule: Rule) -> Iterator[tuple[str, Rule]]:
+    """The rule, wrong in one way each."""
+    yield "never fails", replace(rule, fails=NEVER)
+    yield "always fails", replace(rule, fails=ALWAYS)
+    yield "inverted", replace(rule, fails=~rule.fails)
+    yield "never applies", replace(rule, applies=NEVER)
+    yield "applies where it should not", replace(rule, applies=~rule.applies)
+    if (rule.check, rule.id) != LOOKS_AT_ALL:
+        yield "applies everywhere", replace(rule, applies=ALWAYS)
+
+
+def test_every_mutant_of_every_rule_is_noticed(table, judge, expected):
+    """Removed, inverted, silenced, unleashed, or looking at other lines: the cases tell each from the real rule."""
+    made = [(rule, replace(mutant, id=f"{rule.id} {how}")) for rule in table.rules for how, mutant in mutants(rule)]
+    found = judge(replace(table, rules=tuple(mutant for _, mutant in made)))
+
+    survivors = [
+        f"{mutant.check}/{mutant.id}"
+        for rule, mutant in made
+        if found.failing[mutant.check, mutant.id] == expected.failing[rule.check, rule.id]
+        and found.evaluated[mutant.check, mutant.id] == expected.evaluated[rule.check, rule.id]
+    ]
+
+    assert survivors == []
+    assert len(made) > 5 * len(table.rules)
