@@ -39,7 +39,7 @@ from gx.answers import check_id, details_of
 from gx.files import fresh_folder, replace_file, sync_folder
 from gx.views import ASSETS, PageView
 from pipeline.errors import DaygateError
-from pipeline.records import DaySummary, Verdict
+from pipeline.records import DaySummary, Release, Verdict
 from pipeline.wording import percent, share
 
 INDEX: Final = "index.html"
@@ -78,6 +78,8 @@ class PageFacts:
     generated_at: datetime
     #: Why the verdict is INCONCLUSIVE.
     problems: tuple[str, ...] = ()
+    #: A person's decision to publish the good lines although the day failed; its words are shown as they are.
+    release: Release | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -282,6 +284,8 @@ def _sentence(facts: PageFacts, checks: Sequence[CheckLine]) -> str:
     shut = "The gate stays closed and nothing of this day is published."
     if facts.run_id is None:
         shut = "The gate would stay closed."
+    if facts.release is not None:
+        shut = "A person released the day: its good lines are published."
     if facts.verdict is Verdict.INCONCLUSIVE:
         return f"This day could not be judged. {shut}"
     if facts.verdict is Verdict.FAIL:
@@ -310,7 +314,10 @@ def _row(run: DaySummary, site_folder: Path) -> dict[str, Any]:
         "weekday": f"{run.day:%a}",
         "href": href if known else None,
         "state": ("dg-none", "NO VERDICT") if run.verdict is None else _STATES[run.verdict],
-        "status": "superseded" if run.status == "published" and not run.is_current else run.status,
+        "status": "superseded" if run.status == "published" and not run.is_current else run.outcome,
+        "released_by": run.released_by,
+        "reason": run.release_reason,
+        "released_at": run.finished_at,
         "lines": run.lines,
         "loaded": run.loaded,
         "quarantined": run.quarantined,

@@ -19,6 +19,7 @@ import polars as pl
 
 from pipeline.delivery import verify_unchanged
 from pipeline.errors import RefusedFile
+from pipeline.kept_out import kept_out
 from pipeline.parse import BOM
 from pipeline.quarantine import Reason
 from pipeline.records import CheckReport, Delivery
@@ -192,8 +193,8 @@ def recovery(quarantined: Places, report: CheckReport, *, limit: int) -> Recover
         limit: most lines to tell of one by one.
     """
     failing = pl.scan_parquet(report.failing).with_columns(pl.col(pl.Categorical).cast(pl.String))
-    critical = failing.filter(pl.col("check").is_in(sorted(report.critical_checks)))
-    now = frozenset(critical.select(pl.col("line_no").unique()).collect()["line_no"].to_list())
+    kept = failing.filter(kept_out(report.critical_checks))
+    now = frozenset(kept.select(pl.col("line_no").unique()).collect()["line_no"].to_list())
     still = sorted(now & quarantined.keys())
     shown = still[:limit]
     reasons: dict[int, list[Reason]] = {line: [] for line in shown}

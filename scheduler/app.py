@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from pipeline.delivery import take
 from pipeline.errors import DaygateError, SettingsError
 from pipeline.failed_rows import write_failed_rows
 from pipeline.progress import Progress
-from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, Run, Staged, Verdict
+from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, Release, Run, Staged, Verdict
 from pipeline.settings import Settings
 from pipeline.stage import stage
 
@@ -83,6 +84,36 @@ def check_file(
     began = monotonic()
     chosen = engine_for(engine)
     contract = contracts.load(settings.contract)
+    with checking(settings, source, day=day, contract=contract, progress=progress) as (staged, checked):
+        if failed_rows is not None:
+            with progress.step("failed rows"):
+                write_failed_rows(staged, checked.report.failing, failed_rows)
+        page = None
+        if report_folder is not None:
+            with progress.step("report"):
+                page = _page(staged, checked, contract, chosen, run_id=None, folder=report_folder)
+    return CheckOutcome(
+        file=str(source),
+        delivery=staged.delivery,
+        day=day,
+        engine=chosen,
+        report=checked.report,
+        seconds=monotonic() - began,
+        page=page,
+    )
+
+
+@contextmanager
+def checking(
+    settings: Settings, source: Path | Literal["-"], *, day: date, contract: Contract, progress: Progress
+) -> Iterator[tuple[Staged, Checked]]:
+    """A file staged and judged in a temporary folder that goes away with the block.
+
+    Raises:
+        RefusedFile: the whole file is refused.
+    """
+    from gx import gate
+
     with TemporaryDirectory(prefix="daygate-") as work, take(source, folder=None, stdin=sys.stdin.buffer) as delivery:
         folder = Path(work)
         with progress.step("stage"):
@@ -95,23 +126,8 @@ def check_file(
                 on_progress=progress.advance,
             )
         with progress.step("check"):
-            checked = _checked(staged, settings, contract, folder)
-        if failed_rows is not None:
-            with progress.step("failed rows"):
-                write_failed_rows(staged, checked.report.failing, failed_rows)
-        page = None
-        if report_folder is not None:
-            with progress.step("report"):
-                page = _page(staged, checked, contract, chosen, run_id=None, folder=report_folder)
-    return CheckOutcome(
-        file=str(source),
-        delivery=delivery,
-        day=day,
-        engine=chosen,
-        report=checked.report,
-        seconds=monotonic() - began,
-        page=page,
-    )
+            checked = gate.check(staged, settings=settings, contract=contract, folder=folder)
+        yield staged, checked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,7 +157,12 @@ def run_day(
     Raises:
         DaygateError: nothing of the day became visible.
     """
-    chosen = engine_for(engine)
+    order = DayOrder(day=day, file=file, engine=engine_for(engine), force=force, trigger=trigger)
+    return run_order(settings, order, progress=progress)
+
+
+def run_order(settings: Settings, order: DayOrder, *, progress: Progress) -> RunOutcome:
+    """As `run_day`, for any order."""
     contract = contracts.load(settings.contract)
     with progress.step("database"):
         url = database_url(settings)
@@ -150,10 +171,9 @@ def run_day(
         settings=settings,
         contract=contract,
         database_url=url,
-        gate=lambda staged, run: _judge(staged, run, settings, contract, chosen),
+        gate=lambda staged, run: _judge(staged, run, settings, contract, order),
         progress=progress,
     )
-    order = DayOrder(day=day, file=file, engine=chosen, force=force, trigger=trigger)
     try:
         outcome = runner.run(order)
     except RunFailed as failed:
@@ -207,7 +227,7 @@ def stop_database(settings: Settings) -> None:
 
 
 def _judge(
-    staged: Staged, run: Run, settings: Settings, contract: Contract, engine: Engine
+    staged: Staged, run: Run, settings: Settings, contract: Contract, order: DayOrder
 ) -> tuple[CheckReport, list[Alert]]:
     """The gate of a run: the checkpoint, its page, and the alerts of a gate that stays shut."""
     from gx import gate
@@ -236,18 +256,22 @@ def _judge(
                 problems=report.problems,
             )
         ]
-    page = _tolerated(lambda: _page(staged, checked, contract, engine, run_id=run.run_id, folder=run.folder / "page"))
+    folder = run.folder / "page"
+    page = _tolerated(
+        lambda: _page(staged, checked, contract, order.engine, run_id=run.run_id, folder=folder, release=order.release)
+    )
     return replace(report, page=page), closed
 
 
-def _checked(staged: Staged, settings: Settings, contract: Contract, folder: Path) -> Checked:
-    from gx import gate
-
-    return gate.check(staged, settings=settings, contract=contract, folder=folder)
-
-
 def _page(
-    staged: Staged, checked: Checked, contract: Contract, engine: Engine, *, run_id: str | None, folder: Path
+    staged: Staged,
+    checked: Checked,
+    contract: Contract,
+    engine: Engine,
+    *,
+    run_id: str | None,
+    folder: Path,
+    release: Release | None = None,
 ) -> Path:
     from gx.site import PageFacts, render_page
 
@@ -265,6 +289,7 @@ def _page(
         contract_sha256=contract.sha256,
         generated_at=datetime.now(UTC),
         problems=report.problems,
+        release=release,
     )
     return render_page(checked.result, facts=facts, folder=folder)
 
@@ -276,7 +301,7 @@ def _publish_pages(settings: Settings, url: str, outcome: DayOutcome) -> None:
         if outcome.report is not None and outcome.report.page is not None:
             publish_page(outcome.report.page.parent, settings.site_folder, outcome.summary.run_id)
         with database.session(url, name="site", doing="reading the ledger") as connection:
-            days = ledger.history(connection, DAYS_ON_INDEX)
+            days = ledger.newest(connection, DAYS_ON_INDEX)
         publish_index(settings.site_folder, days, generated_at=datetime.now(UTC))
 
     _tolerated(publish)

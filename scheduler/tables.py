@@ -54,7 +54,7 @@ def days(summaries: Sequence[DaySummary], look: Look) -> str:
 
 
 def _day(summary: DaySummary) -> tuple[str, ...]:
-    word = f"{summary.verdict} {summary.status}" if summary.verdict else summary.status
+    word = f"{summary.verdict} {summary.outcome}" if summary.verdict else summary.status
     return (
         summary.day.isoformat(),
         visible(word),
