@@ -83,7 +83,9 @@ class TransientError(DaygateError):
 class DatabaseError(DaygateError):
     """PostgreSQL refused for a reason that repeating cannot cure; names sqlstate and constraint, never a value."""
 
-    def __init__(self, message: str, *, sqlstate: str | None = None, constraint: str | None = None, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, sqlstate: str | None = None, constraint: str | None = None, hint: str = ""
+    ) -> None:
         super().__init__(message, hint=hint)
         self.sqlstate = sqlstate
         self.constraint = constraint

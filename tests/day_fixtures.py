@@ -70,7 +70,7 @@ def query(database_url):
 
 @pytest.fixture
 def digest(query):
-    """table -> (rows, hash) of what readers see, without run ids and times."""
+    """A table -> (rows, hash) of what readers see, without run ids and times."""
 
     def digest():
         found = {}

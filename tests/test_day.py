@@ -141,7 +141,7 @@ def test_staged_parts_do_not_pile_up(run_day, settings):
 
 @pytest.mark.parametrize("place", [name for name in failpoints.ALL if not name.startswith("block")])
 def test_killed_between_any_two_steps_and_run_again_gives_the_same_tables(place, process, run_day, digest, query):
-    """kill -9 at every boundary: nothing half visible, and the next run ends as an undisturbed one."""
+    """A kill -9 at every boundary: nothing half visible, and the next run ends as an undisturbed one."""
     nothing = digest()
     killed = process("run", "--date", "2026-01-15", DAYGATE_FAILPOINT=place)
     after_kill = digest()
