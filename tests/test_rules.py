@@ -252,3 +252,77 @@ def test_an_empty_frame_fails_nothing_and_looks_at_nothing(contract, day):
 
     assert outcomes.lines == 0
     assert {(c.evaluated_rows, c.failed_rows) for c in outcomes.checks.values()} == {(0, 0)}
+
+
+#: (what is wrong, which event of the visit, the change, the reason a person reads)
+REASONS = [
+    ("missing", SEARCH, {"user_id": ...}, "user_id is missing or null"),
+    ("null", CART, {"quantity": None}, "quantity is missing or null"),
+    ("empty", SEARCH, {"user_id": ""}, "user_id is empty"),
+    ("no timestamp", SEARCH, {"timestamp": ""}, "timestamp is missing, null or empty"),
+    ("whole number as text", CART, {"quantity": "3"}, "quantity is of a wrong type, a whole number is needed"),
+    ("number as text", CART, {"unit_price": "3"}, "unit_price is of a wrong type, a number is needed"),
+    ("text as number", SEARCH, {"browser": 3}, "browser is of a wrong type, a text is needed"),
+    ("beyond 64 bits", CART, {"quantity": 2**70}, "quantity has more digits than can be kept"),
+    ("NUL", SEARCH, {"search_query": "a\x00"}, "search_query contains a NUL character"),
+    ("below", CART, {"quantity": 0}, "quantity is below 1"),
+    ("above", CART, {"unit_price": 10_000_001}, "unit_price is above 10,000,000"),
+    ("not in the list", SEARCH, {"os": "BeOS"}, "os is not one of the 5 values of the contract"),
+    ("another form", SEARCH, {"user_id": "u1"}, "user_id does not have the form the contract asks for"),
+    ("too long", SEARCH, {"search_query": "가" * 201}, "search_query is longer than 200 characters"),
+    ("the day before", SEARCH, {"timestamp": "2026-01-14T10:00:00"},
+     "the timestamp is before the day being checked (Asia/Seoul)"),
+    ("the day after", SEARCH, {"timestamp": "2026-01-16T10:00:00"},
+     "the timestamp is after the day being checked (Asia/Seoul)"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def reasons_of(contract, day, lines, tmp_path):
+    """The reasons in a delivery of these events, as {(line, reason)}."""
+
+    def judge(*events):
+        frame = parse_range(lines(*events), first_line=1, first_offset=0, contract=contract, day=day).frame
+        path = tmp_path / "failing.parquet"
+        evaluate(frame, rules.table(contract), sample_lines=3, failing=path)
+        return set(pl.read_parquet(path).select("line_no", "reason").iter_rows())
+
+    return judge
+
+
+@pytest.mark.parametrize(("_", "place", "change", "reason"), REASONS, ids=[name for name, *_ in REASONS])
+def test_the_reason_names_the_very_way_a_line_fails(session, reasons_of, _, place, change, reason):
+    """Not the rule's whole list of possibilities, and never the value."""
+    events = session().visit().events
+    events[place] = {name: value for name, value in {**events[place], **change}.items() if value is not ...}
+
+    assert reasons_of(*events) == {(place + 1, reason)}
+
+
+def test_years_outside_the_contract_are_told_apart(session, reasons_of):
+    """Too early and too late are different mistakes of a clock."""
+    visit = session().add("page_view", timestamp="1970-01-01T00:00:00Z")
+    visit.add("page_view", timestamp="2038-01-19T03:14:07Z")
+
+    assert {
+        (1, "the timestamp is before 2020-01-01, the contract's first day"),
+        (2, "the timestamp is not before 2031-01-01, where the contract ends"),
+    } <= reasons_of(*visit.events)
+
+
+UNREADABLE = [
+    ("{", "the line is not valid JSON"),
+    ("[]", "the line is JSON, but no object"),
+    ('{"a":1}{"a":2}', "something follows the JSON object on the same line"),
+    ('{"a":1,"a":2}', "a key occurs twice in the same object"),
+    ('{"a":NaN}', "NaN and Infinity are no JSON numbers"),
+    ('{"a":' + "[" * 70 + "]" * 70 + "}", "the line is nested too deeply"),
+    ('{"":1}', "the line has too many keys, an empty key or an absurdly long one"),
+    ('{"a":"' + "x" * 2**20 + '"}', "the line is too long"),
+]
+
+
+@pytest.mark.parametrize(("line", "reason"), UNREADABLE, ids=[reason for _, reason in UNREADABLE])
+def test_a_line_that_is_no_object_says_why(reasons_of, line, reason):
+    """A person can repair it without guessing."""
+    assert reasons_of(line) == {(1, reason)}
