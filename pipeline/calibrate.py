@@ -30,7 +30,7 @@ _BY_NATURE: Final = 0.95
 #: Where less than this share is usually good, the contract does not fit, and no threshold should hide it.
 _CONTRACT: Final = 0.50
 #: Standard deviations: from the usual rate down to the threshold, from the worst usual day, and to what is unusual.
-_MARGIN, _BELOW_WORST, _UNUSUAL = 4, 1, 6
+_MARGIN, _BELOW_WORST, _UNUSUAL = 3, 1, 5
 #: Makes a median distance comparable to a standard deviation.
 _NORMAL: Final = 1.4826
 #: Days differ at least by this share, however alike the measured ones are.

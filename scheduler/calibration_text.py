@@ -118,9 +118,11 @@ def _why(one: Advice) -> Iterator[str]:
         )
     elif one.rule is None and one.severity == "warning":
         yield (
-            f"fails on {failing} of its lines on a usual day, or is a warning already: it reports and flags, blocks "
-            "nothing and quarantines nothing."
+            f"on a usual day {failing} of its lines fail. As a warning it reports and flags, but blocks nothing and "
+            "quarantines nothing."
         )
+        if one.kind == "keep":
+            yield "Usual days would pass without: take it out of severities to let it block."
     elif one.kind == "lower" and one.severity == "critical":
         yield (
             f"on a usual day {failing} of its lines fail; they go to quarantine each day. If they are right in your "
