@@ -33,9 +33,11 @@ FROM (SELECT user_id, order_id, unnest(CAST(json_extract(extra_data, '$.products
 #: mart -> (columns that are compared, DuckDB's own way to them)
 WANTED = {
     "mart_user_daily": (
-        "user_id, session_count, page_view_count, click_count, add_to_cart_count, purchase_count, search_count,"
-        " total_purchase_amount, extract(epoch FROM first_event_at), extract(epoch FROM last_event_at),"
-        " extract(epoch FROM session_duration_total)",
+        (
+            "user_id, session_count, page_view_count, click_count, add_to_cart_count, purchase_count, search_count,"
+            " total_purchase_amount, extract(epoch FROM first_event_at), extract(epoch FROM last_event_at),"
+            " extract(epoch FROM session_duration_total)"
+        ),
         """
         SELECT u.user_id, s.sessions, views, clicks, carts, buys, searches, amount, first, last, s.seconds
         FROM (SELECT user_id, countif(event_type = 'page_view') AS views, countif(event_type = 'click') AS clicks,
@@ -50,8 +52,10 @@ WANTED = {
         """,
     ),
     "mart_funnel_daily": (
-        "platform, step1_viewers, step2_clickers, step3_cart_adders, step4_purchasers, view_to_click_rate,"
-        " click_to_cart_rate, cart_to_purchase_rate, overall_conversion_rate",
+        (
+            "platform, step1_viewers, step2_clickers, step3_cart_adders, step4_purchasers, view_to_click_rate,"
+            " click_to_cart_rate, cart_to_purchase_rate, overall_conversion_rate"
+        ),
         """
         WITH u AS (SELECT platform, event_type, user_id FROM e GROUP BY ALL),
              n AS (SELECT platform, countif(event_type = 'page_view') AS a, countif(event_type = 'click') AS b,
@@ -79,8 +83,10 @@ WANTED = {
         """,
     ),
     "mart_orders": (
-        "order_id, user_id, extract(epoch FROM order_timestamp), total_amount, payment_method, platform,"
-        " discount_amount, shipping_fee, coupon_code, item_count",
+        (
+            "order_id, user_id, extract(epoch FROM order_timestamp), total_amount, payment_method, platform,"
+            " discount_amount, shipping_fee, coupon_code, item_count"
+        ),
         """
         SELECT order_id, user_id, epoch_us(moment) / 1e6, total_amount, payment_method, platform,
                CAST(json_extract(extra_data, '$.discount_amount') AS DECIMAL(38, 2)),
