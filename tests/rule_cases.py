@@ -115,6 +115,10 @@ class Cases:
                     yield self.visit(f"{name} with more {what}", place, {field.name: value}, rule)
             if not self.requires_here(field, VIEW) and (field.enum or field.pattern or field.min_length):
                 yield self.visit(f"{name} empty where optional", VIEW, {field.name: ""}, rule)
+                typeless = self.visit(f"{name} empty without an event type", SEARCH, {field.name: ""}, rule)
+                del typeless.events[SEARCH]["event_type"]
+                typeless.failing.add((SEARCH + 1, "required_fields/event_type"))
+                yield typeless
             if not self.requires_here(field, VIEW):
                 yield self.visit(f"{name} null where optional", VIEW, {field.name: None}, None)
 
@@ -125,6 +129,7 @@ class Cases:
 
     def bounds(self) -> Iterator[Case]:
         """Every bound: the last value inside, the first outside."""
+        texts = self.texts()
         for field in self.contract.fields:
             place, rule, name = self.home(field), f"value_ranges/{field.name}", field.name
             total = self.contract.order_total is not None and name == self.contract.order_total.total
@@ -134,17 +139,12 @@ class Cases:
                 good = {name: bound, **(self.order(bound) if total else {})}
                 yield self.visit(f"bound {name} at {bound}", place, good, None)
                 yield self.visit(f"bound {name} beyond {bound}", place, {name: bound + outside}, rule)
-            if field.max_length is not None and field.name in self.texts:
-                yield self.visit(
-                    f"bound {name} as long as allowed", place, {name: self.texts[name](field.max_length)}, None
-                )
-                yield self.visit(
-                    f"bound {name} one too long", place, {name: self.texts[name](field.max_length + 1)}, rule
-                )
+            if field.max_length is not None and name in texts:
+                yield self.visit(f"bound {name} as long as allowed", place, {name: texts[name](field.max_length)}, None)
+                yield self.visit(f"bound {name} one too long", place, {name: texts[name](field.max_length + 1)}, rule)
             if field.min_length is not None:
                 yield self.visit(f"bound {name} as short as allowed", place, {name: "x" * field.min_length}, None)
 
-    @property
     def texts(self) -> dict[str, Any]:
         """How a text of a given length is made, per field with a longest length."""
         details = self.session().visit().events[PURCHASE]["extra_data"]
@@ -226,6 +226,10 @@ class Cases:
         tied = self.session().add("page_view", timestamp=noon).add("add_to_cart", timestamp=noon).events
         yield Case(name="a tie the other way", events=tied[::-1], failing={(1, "funnel_order/add_to_cart")})
         yield Case(name="a visit written backwards", events=self.session().visit().events[::-1], failing=set())
+        again = self.session()
+        for step in ("page_view", "add_to_cart", "purchase", "page_view", "add_to_cart"):
+            again.add(step)
+        yield Case(name="the first view and the first cart count, not the last", events=again.events, failing=set())
         lone = self.session().add("purchase").events
         yield Case(
             name="a cart in another visit", events=[*self.session().visit().events, *lone],
