@@ -148,24 +148,23 @@ def _raw(raw: bytes) -> dict[str, str]:
 
 
 def _csv(frames: Iterator[pl.DataFrame], file: BinaryIO, source: Source) -> None:
-    with io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True) as text:
-        writer = csv.writer(text, quoting=csv.QUOTE_ALL)
-        writer.writerow(["line", "event_id", "checks", "reasons", "raw", _ENCODING])
-        for row in (row for frame in frames for row in _rows(frame)):
-            told = json.loads(row.reasons)
-            cells = [
-                str(row.line),
-                spreadsheet_safe(row.event_id or ""),
-                " ".join(dict.fromkeys(reason["check"] for reason in told)),
-                spreadsheet_safe("; ".join(reason["reason"] for reason in told)),
-            ]
-            if row.raw is not None:
-                shown = _raw(row.raw)
-                writer.writerow([*cells, spreadsheet_safe(shown["raw"]), shown.get(_ENCODING, "")])
-            else:
-                _long_csv(cells, row, text, source)
-        text.flush()
-        text.detach()
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
+    writer.writerow(["line", "event_id", "checks", "reasons", "raw", _ENCODING])
+    for row in (row for frame in frames for row in _rows(frame)):
+        told = json.loads(row.reasons)
+        cells = [
+            str(row.line),
+            spreadsheet_safe(row.event_id or ""),
+            " ".join(dict.fromkeys(reason["check"] for reason in told)),
+            spreadsheet_safe("; ".join(reason["reason"] for reason in told)),
+        ]
+        if row.raw is not None:
+            shown = _raw(row.raw)
+            writer.writerow([*cells, spreadsheet_safe(shown["raw"]), shown.get(_ENCODING, "")])
+        else:
+            _long_csv(cells, row, text, source)
+    text.detach()  # the file is the caller's to close
 
 
 def _long_csv(cells: list[str], row: _Row, text: io.TextIOWrapper, source: Source) -> None:

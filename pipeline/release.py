@@ -20,21 +20,26 @@ _LONGEST_NAME: Final = 100
 _LONGEST_REASON: Final = 1000
 
 
+def require_words(day: date, *, by: str | None, reason: str) -> None:
+    """Refuse what would tell nobody anything.
+
+    Raises:
+        SettingsError: no reason, or one (or a name) that is too long.
+    """
+    if not reason.strip():
+        raise SettingsError("A release needs a reason.", hint=f'daygate release {day} --reason "why"')
+    if len(reason) > _LONGEST_REASON or len(by or "") > _LONGEST_NAME:
+        raise SettingsError(f"A reason has at most {_LONGEST_REASON} characters, a name {_LONGEST_NAME}.")
+
+
 def decision(blocked: DaySummary, *, by: str | None, reason: str) -> Release:
     """The decision to release a blocked run.
 
     Args:
         blocked: as `releasable` found it.
         by: name of who decides; the login alone when None.
-        reason: why.
-
-    Raises:
-        SettingsError: no reason, or one (or a name) that is too long.
+        reason: why, as `require_words` took it.
     """
-    if not reason.strip():
-        raise SettingsError("A release needs a reason.", hint=f'daygate release {blocked.day} --reason "why"')
-    if len(reason) > _LONGEST_REASON or len(by or "") > _LONGEST_NAME:
-        raise SettingsError(f"A reason has at most {_LONGEST_REASON} characters, a name {_LONGEST_NAME}.")
     name = (by or "").strip()
     return Release(run_id=blocked.run_id, by=f"{name} ({login()})" if name else login(), reason=reason.strip())
 

@@ -36,7 +36,8 @@ FLAG_VARIABLES: Final = frozenset(
     PREFIX + name
     for name in (
         *("DATE", "START", "END", "DAYS", "FILE", "FORCE", "ENGINE", "OUTPUT_FORMAT", "REPORT", "FAILED_ROWS"),
-        *("EVENTS", "OUTPUT", "FAULT", "WRITE"),
+        *("EVENTS", "OUTPUT", "FAULT", "WRITE", "THRESHOLD", "SEVERITY", "EXPLAIN"),
+        *("CHECK", "RULE", "LIMIT", "DRY_RUN", "REASON", "BY"),
     )
 )
 #: Variables that are not settings: where the file is.

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pipeline import settings as all_settings
 from pipeline.errors import ExitCode
-from pipeline.records import Verdict
+from pipeline.records import DaySummary, Verdict
 from pipeline.settings import Settings
 from scheduler.screen import configure_logging
 
@@ -20,6 +20,11 @@ def start(**flags: Any) -> Settings:
     settings = all_settings.load(**{name: value for name, value in flags.items() if value is not None})
     configure_logging(settings.log_level)
     return settings
+
+
+def code_of_run(summary: DaySummary) -> ExitCode:
+    """The exit code of a run: 0 for a published day, also for one that a person released."""
+    return ExitCode.OK if summary.status == "published" else code_of(summary.verdict)
 
 
 def code_of(verdict: Verdict | None) -> ExitCode:

@@ -14,7 +14,7 @@ from scheduler.arguments import day as read_day
 from scheduler.arguments import day_for, days, yesterday
 from scheduler.boundary import complain, worst
 from scheduler.commands import common
-from scheduler.commands.common import FEW_SAMPLES, code_of
+from scheduler.commands.common import FEW_SAMPLES, code_of_run
 from scheduler.output import look_of, write
 from scheduler.screen import progress
 
@@ -40,7 +40,7 @@ def run(*, date: str | None, file: Path | None, engine: str, force: bool) -> int
             look=look_of(sys.stdout),
         )
     )
-    return code_of(outcome.summary.verdict)
+    return code_of_run(outcome.summary)
 
 
 def _day(given: str | None, file: Path | None) -> Date:
@@ -71,7 +71,7 @@ def backfill(*, start: str | None, end: str | None, engine: str) -> int:
             complain(error)
             codes.append(error.exit_code)
             continue
-        codes.append(code_of(outcome.summary.verdict))
+        codes.append(code_of_run(outcome.summary))
         summaries.append(outcome.summary)
         write(report_text.last_line(outcome.summary, took=monotonic() - began, look=look))
     if summaries:
