@@ -261,15 +261,19 @@ class _Advisor:
                 return _Fitting(kind="keep", usual=behaviour, default=default, proposed=value)
         if severity == "critical" and behaviour.rate < _CONTRACT:
             return _Fitting(kind="contract", usual=behaviour, default=default, proposed=default)
-        low = min(
-            behaviour.rate - _MARGIN * behaviour.scale, behaviour.lowest - _BELOW_WORST * behaviour.scale, default
-        )
-        return _Fitting(kind="lower", usual=behaviour, default=default, proposed=_rounded_down(low))
+        return _Fitting(kind="lower", usual=behaviour, default=default, proposed=_below(behaviour))
 
 
-def _rounded_down(value: float) -> float:
-    steps = 1000 if value >= _FINE_FROM else 100
-    return max(0, floor(value * steps)) / steps
+def _below(behaviour: Usual) -> float:
+    """A share that every usual day reaches with room to spare, and no unusual day."""
+    scale = behaviour.scale
+    least = min(behaviour.rate - _MARGIN * scale, behaviour.lowest - _BELOW_WORST * scale)
+    least = max(0.0, least, behaviour.rate - _UNUSUAL * scale)
+    above = max((rate.share for rate in behaviour.unusual), default=-1.0)
+    for steps in (1000 if least >= _FINE_FROM else 100, 10_000):
+        if (rounded := floor(least * steps) / steps) > above:
+            return rounded
+    return least
 
 
 def _changes(advice: Iterable[Advice], default: Settings, settings: Settings) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from pipeline.records import Verdict
 from pipeline.settings import Settings, config_file
 from pipeline.settings import load as load_settings
 from scheduler import calibration_text
-from scheduler.arguments import day_of_file
+from scheduler.arguments import deliveries
 from scheduler.boundary import complain, worst
 from scheduler.commands.common import start
 from scheduler.output import look_of, write
@@ -29,7 +29,7 @@ def calibrate(files: Sequence[str], *, days: int | None, write_down: bool) -> in
     """
     if bool(files) == (days is not None):
         raise SettingsError("Give either files or --days.", hint="daygate calibrate --help")
-    dated = [(file, _day(file)) for file in files]
+    dated = _dated(files)
     settings = start()
     measured, codes = _from_files(settings, dated) if dated else (_from_ledger(settings, days or 0), [])
     if not measured:
@@ -62,11 +62,11 @@ def _write(path: Path, wanted: dict[str, dict[str, object]], changes: settings_f
             )
 
 
-def _day(file: str) -> date:
-    found = day_of_file(file)
-    if found is None:
-        raise SettingsError("A file's name holds no day.", hint="name it events_YYYYMMDD.jsonl (or .gz, .zst)")
-    return found
+def _dated(files: Sequence[str]) -> tuple[tuple[str, date], ...]:
+    try:
+        return deliveries(files, None)
+    except SettingsError as error:
+        raise SettingsError(error.message, hint="name it events_YYYYMMDD.jsonl (or .gz, .zst)") from None
 
 
 def _from_files(settings: Settings, dated: Sequence[tuple[str, date]]) -> tuple[list[Measured], list[int]]:
