@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from pathlib import PurePath
-from typing import Final
+from decimal import Decimal
+from pathlib import Path, PurePath
+from typing import Final, get_args
 
-from pipeline.errors import SettingsError
+from pipeline.errors import RefusedFile, SettingsError
+from pipeline.records import Severity
 
 # Not date.fromisoformat alone: it also takes 20240101 and 2024-W01-1.
 _DATE: Final = re.compile(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _DATED_FILE: Final = re.compile(r"\Aevents_([0-9]{4})([0-9]{2})([0-9]{2})(?![0-9])")
+_DELIVERY: Final = re.compile(r"events_.*\.jsonl(?:\.gz|\.zst)?", re.DOTALL)
+_OF_CHECK: Final = re.compile(r"\A([a-z_]+)=(.+)\Z")
+_RATE: Final = re.compile(r"\A([0-9]*\.?[0-9]+)(%?)\Z")
 _FAULT: Final = re.compile(r"\A([a-z][a-z0-9_]*)(?:=([0-9]*\.?[0-9]+))?\Z")
 
 
@@ -49,11 +54,107 @@ def day_for(file: str, given: str | None) -> date:
     """
     found = day(given, "--date") if given is not None else day_of_file(file)
     if found is None:
+        name = "standard input" if file == "-" else PurePath(file).name
         raise SettingsError(
-            "The file's name holds no day (events_YYYYMMDD…), so the day must be given.",
+            f"The day of {name} must be given: its name holds none (events_YYYYMMDD…).",
             hint="the same command with --date YYYY-MM-DD",
         )
     return found
+
+
+def deliveries(words: Sequence[str], given: str | None) -> tuple[tuple[str, date], ...]:
+    """Each file with the day it is checked for; a folder stands for its events_*.jsonl, .gz and .zst, by name.
+
+    A day that is given holds for every file that was named, not for folders: the files of a folder are
+    of different days, and each brings its own in its name.
+
+    Raises:
+        SettingsError: a file without a day, or a folder together with a day.
+        RefusedFile: a folder that cannot be listed or holds no such file.
+    """
+    found: list[tuple[str, date]] = []
+    for word in words:
+        if not _is_folder(word):
+            found.append((word, day_for(word, given)))
+        elif given is not None:
+            raise SettingsError(
+                "--date names one day, a folder holds files of many.", hint="name the file, or leave --date out"
+            )
+        else:
+            found += [(file, day_for(file, None)) for file in _files_in(word)]
+    return tuple(found)
+
+
+def _is_folder(word: str) -> bool:
+    try:
+        return word != "-" and Path(word).is_dir()
+    except (OSError, ValueError):  # what cannot be a path is refused where files are opened
+        return False
+
+
+def _files_in(folder: str) -> list[str]:
+    try:
+        names = sorted(path.name for path in Path(folder).iterdir() if _DELIVERY.fullmatch(path.name))
+    except OSError as error:
+        raise RefusedFile(
+            f"The folder {folder} cannot be listed: {error.strerror}.", reason="unreadable", hint="Check the path."
+        ) from None
+    if not names:
+        raise RefusedFile(
+            f"The folder {folder} holds no events_*.jsonl, .jsonl.gz or .jsonl.zst.",
+            reason="empty",
+            hint="name the files themselves",
+        )
+    return [str(Path(folder) / name) for name in names]
+
+
+def thresholds(texts: Iterable[str]) -> dict[str, float]:
+    """Lowest pass rates from `CHECK=RATE`, a share (0.99) or a percentage (99%).
+
+    Raises:
+        SettingsError: a check that is not known, or no rate between 0 and 1.
+    """
+    chosen: dict[str, float] = {}
+    for check, text in _of_checks(texts, "--threshold", "CHECK=RATE", "funnel_order=0.95"):
+        found = _RATE.match(text)
+        # By digits, so that 99.9% is the very number that 0.999 is.
+        rate = Decimal(found[1]).scaleb(-2 if found[2] else 0) if found else Decimal(-1)
+        if not 0 <= rate <= 1:
+            raise SettingsError(
+                f"--threshold {check}: the rate must be a share like 0.95 or a percentage like 95%.",
+                hint=f"--threshold {check}=0.95",
+            )
+        chosen[check] = float(rate)
+    return chosen
+
+
+def severities(texts: Iterable[str]) -> dict[str, str]:
+    """Severities from `CHECK=critical` or `CHECK=warning`.
+
+    Raises:
+        SettingsError: a check or a severity that is not known.
+    """
+    chosen: dict[str, str] = {}
+    for check, severity in _of_checks(texts, "--severity", "CHECK=SEVERITY", "funnel_order=warning"):
+        if severity not in get_args(Severity):
+            raise SettingsError(
+                f"--severity {check}: it is critical (blocks) or warning (reports only).",
+                hint=f"--severity {check}=warning",
+            )
+        chosen[check] = severity
+    return chosen
+
+
+def _of_checks(texts: Iterable[str], flag: str, form: str, example: str) -> Iterator[tuple[str, str]]:
+    from pipeline.settings import CHECK_IDS
+
+    for text in texts:
+        found = _OF_CHECK.match(text)
+        if found is None or found[1] not in CHECK_IDS:
+            raise SettingsError(
+                f"{flag} takes {form}, where CHECK is one of {', '.join(CHECK_IDS)}.", hint=f"{flag} {example}"
+            )
+        yield found[1], found[2]
 
 
 def yesterday() -> date:

@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from scheduler.cli_quarantine import quarantine, release
+
 #: The \\b keeps the lines as they stand.
 EXIT_CODES = """\b
 Exit codes:
@@ -34,6 +36,7 @@ app = typer.Typer(
 )
 database = typer.Typer(help="Look after the database.", rich_markup_mode=None)
 app.add_typer(database, name="db")
+app.add_typer(quarantine, name="quarantine")
 
 
 class EngineChoice(StrEnum):
@@ -48,6 +51,7 @@ class OutputFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+    JUNIT = "junit"
 
 
 Day = Annotated[
@@ -119,12 +123,20 @@ def backfill(start: Start = None, end: End = None, engine: EngineOption = Engine
 
 @app.command()
 def check(
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="JSON Lines, also .gz and .zst; - reads stdin.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE", help="JSON Lines, also .gz and .zst; - reads stdin; a folder: its events_*.jsonl[.gz|.zst]."
+        ),
+    ],
+    *,
     date: Day = None,
     engine: EngineOption = EngineChoice.AUTO,
     output_format: Annotated[
         OutputFormat,
-        typer.Option("--output-format", envvar="DAYGATE_OUTPUT_FORMAT", help="json: several files give an array."),
+        typer.Option(
+            "--output-format", envvar="DAYGATE_OUTPUT_FORMAT", help="json: several files give an array; junit: XML."
+        ),
     ] = OutputFormat.TEXT,
     report: Annotated[
         Path | None,
@@ -144,28 +156,48 @@ def check(
             help="Failing lines shown per check.",
         ),
     ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--threshold", envvar="DAYGATE_THRESHOLD", metavar="CHECK=RATE", help="Lowest pass rate: 0.95 or 95%."
+        ),
+    ] = None,
+    severity: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--severity",
+            envvar="DAYGATE_SEVERITY",
+            metavar="CHECK=SEVERITY",
+            help="critical blocks, warning only reports.",
+        ),
+    ] = None,
+    explain: Annotated[
+        int | None,
+        typer.Option(
+            "--explain", envvar="DAYGATE_EXPLAIN", metavar="LINE", min=1, help="Show one line and why it fails."
+        ),
+    ] = None,
 ) -> int:
     """Put files through the same seven checks.
 
     Needs no database and publishes nothing. The day comes from --date, else from a name like events_20260115.jsonl.
+
+    --threshold and --severity may be repeated; they hold over the settings, for this command only.
     """
     from scheduler.commands import check as command
 
-    return command.check(
-        files,
-        date=date,
-        engine=engine.value,
-        as_json=output_format is OutputFormat.JSON,
-        report=report,
-        failed_rows=failed_rows,
-        limit=limit,
-    )
+    judged = command.Judged(files=files, date=date, engine=engine.value, thresholds=threshold, severities=severity)
+    if explain is not None:
+        return command.explain(
+            judged, line=explain, output_format=output_format.value, alone=not (report or failed_rows)
+        )
+    return command.check(judged, output_format=output_format.value, report=report, failed_rows=failed_rows, limit=limit)
 
 
 @app.command()
 def calibrate(
     files: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE", help="Past deliveries, named events_YYYYMMDD….")
+        list[str] | None, typer.Argument(metavar="FILE", help="Past deliveries, or folders of them.")
     ] = None,
     days: Annotated[
         int | None,
@@ -259,3 +291,6 @@ def upgrade() -> int:
     from scheduler.commands import house
 
     return house.upgrade()
+
+
+app.command()(release)

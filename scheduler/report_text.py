@@ -54,16 +54,20 @@ def checked(
         lines.append(f"  all failing lines: {visible(str(failed_rows))}")
     elif report.failing_lines:
         dated = "" if day_of_file(file) == day else f" --date {day}"
-        command = f"daygate check {_argument(file)}{dated} --failed-rows failing.jsonl"
-        lines.append(f"  all failing lines: {command}")
+        command = f"daygate check {_argument(file)}{dated}"
+        lines.append(f"  all failing lines: {command} --failed-rows failing.jsonl")
+        if shown := [sample.line for check in report.checks for sample in check.samples]:
+            lines.append(f"  one of them in full: {command} --explain {min(shown)}")
     lines += _page(page)
     if lines[-1]:
         lines.append("")
-    lines.append(
-        look.paint(report.verdict.value, _ROLES[report.verdict])
-        + f": {report.lines:,} lines, {report.good_lines:,} good, {report.failing_lines:,} failing, {seconds(took)}"
-    )
+    lines.append(look.paint(report.verdict.value, _ROLES[report.verdict]) + f": {counts(report, took)}")
     return "\n".join(lines)
+
+
+def counts(report: CheckReport, took: float) -> str:
+    """Lines, good and failing ones, seconds."""
+    return f"{report.lines:,} lines, {report.good_lines:,} good, {report.failing_lines:,} failing, {seconds(took)}"
 
 
 def ran(
@@ -94,12 +98,20 @@ def ran(
     return "\n".join([*lines, last_line(summary, took=took, look=look)])
 
 
+def tried(report: CheckReport, *, day: date, took: float, samples: int, look: Look) -> str:
+    """What a dry run found; the last line is the verdict, what would happen, counts, seconds."""
+    would = "would be published" if report.verdict is Verdict.PASS else "would stay shut"
+    word = look.paint(report.verdict.value, _ROLES[report.verdict])
+    last = f"{word} {day}: {would}, {counts(report, took)}; nothing was written"
+    return "\n".join([*body(report, samples=samples, look=look), last])
+
+
 def last_line(summary: DaySummary, *, took: float, look: Look) -> str:
     """Verdict, day, what became of it, counts, seconds; for a run that ended without a verdict, its status."""
     word = summary.verdict.value if summary.verdict else summary.status.upper()
     role: Role = _ROLES[summary.verdict] if summary.verdict else "bad"
     return look.paint(word, role) + (
-        f" {summary.day}: {visible(summary.status)}, {summary.lines:,} lines, {summary.loaded:,} loaded, "
+        f" {summary.day}: {visible(summary.outcome)}, {summary.lines:,} lines, {summary.loaded:,} loaded, "
         f"{summary.quarantined:,} quarantined, {seconds(took)}"
     )
 
@@ -120,7 +132,7 @@ def body(report: CheckReport, *, samples: int, look: Look) -> list[str]:
         lines += ["Could not be judged:", *(f"  {visible(problem)}" for problem in report.problems), ""]
     failing = [check for check in report.checks if check.verdict is not Verdict.PASS]
     for check in sorted(failing, key=_urgency):
-        lines += [*_detail(check, samples=samples, look=look), ""]
+        lines += [*detail(check, samples=samples, look=look), ""]
     return lines
 
 
@@ -149,7 +161,8 @@ def _row(check: CheckResult) -> tuple[str, ...]:
     )
 
 
-def _detail(check: CheckResult, *, samples: int, look: Look) -> Iterator[str]:
+def detail(check: CheckResult, *, samples: int, look: Look) -> Iterator[str]:
+    """One check in words: what is wrong with it, then its broken rules, worst first, each with sample lines."""
     mark, ascii_mark, role = _MARKS[word_of(check)]
     head = f"{mark if look.unicode else ascii_mark} {visible(check.id)}: "
     yield look.paint(head, role) + (visible(check.error) if check.error else _why(check))

@@ -120,6 +120,7 @@ events_20260115.jsonl · 2026-01-15 · pandas
 ! platform_device: 89.62 % of 48,211 lines are good, 99 % are needed
 
   all failing lines: daygate check events_20260115.jsonl --failed-rows failing.jsonl
+  one of them in full: daygate check events_20260115.jsonl --explain 9
 
 FAIL: 48,211 lines, 46,900 good, 1,311 failing, 2.3 s"""
 
