@@ -60,8 +60,6 @@ _INERT: Final = str.maketrans({"`": "'", "*": "\u2217", "~": "\u223c", "@": "\uf
 _NO_BRACKETS: Final = str.maketrans({"<": "\u2039", ">": "\u203a"})
 
 log = logging.getLogger("daygate.alerts")
-# Without a webhook the log is where people hear of a completed day, whatever the level of other loggers.
-log.setLevel(logging.INFO)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,7 +204,7 @@ def send(
     except queue.Empty:
         delivered = Delivered(ok=False, detail=f"no answer within {deadline:g} s")
     if not delivered.ok:
-        log.error("Slack did not take the alert (%s); it said:\n%s", delivered.detail, _plain(message))
+        log.error("Slack did not take an alert (%s).\n%s", delivered.detail, _plain(message))
     return delivered
 
 

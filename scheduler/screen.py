@@ -67,15 +67,20 @@ class Plain(logging.Formatter):
     """A record without control characters; of an exception only the type, never its values.
 
     A record is one line, except an alert: that is ours from end to end and keeps its lines, indented so
-    that none can pass for a record of its own.
+    that none can pass for a record of its own. With `short_alerts` its first line stands for it, because
+    the command prints the whole story itself.
     """
+
+    def __init__(self, *, short_alerts: bool = False) -> None:
+        super().__init__()
+        self._alert_lines = 1 if short_alerts else None
 
     def format(self, record: logging.LogRecord) -> str:
         """`LEVEL logger: message`, with the exception's type when there is one."""
         text = f"{record.levelname} {record.name}: {record.getMessage()}"
         if record.exc_info and record.exc_info[0]:
             text += f" ({record.exc_info[0].__name__})"
-        lines = text.split("\n") if record.name == ALERTS else [text]
+        lines = text.split("\n")[: self._alert_lines] if record.name == ALERTS else [text]
         return "\n    ".join(visible(line, limit=_LONGEST_RECORD) for line in lines)
 
 
@@ -87,12 +92,11 @@ class ToStderr(logging.Handler):
         write(self.format(record), error=True)
 
 
-def configure_logging(level: str) -> None:
-    """Send alerts, and records of that level and above, to stderr."""
+def configure_logging(level: str, *, short_alerts: bool = False) -> None:
+    """Send records of that level and above to stderr, of an alert its first line only when `short_alerts`."""
     handler = ToStderr()
-    handler.setFormatter(Plain())
-    lowest = logging.getLevelNamesMapping()[level]
-    # Great Expectations gives its loggers levels of its own; an alert is shown at every level.
-    handler.addFilter(lambda record: record.levelno >= lowest or record.name == ALERTS)
+    handler.setFormatter(Plain(short_alerts=short_alerts))
+    # On the handler too: Great Expectations gives its loggers levels of its own.
+    handler.setLevel(level)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)

@@ -295,10 +295,10 @@ def test_an_address_that_is_nowhere_is_told_without_being_shown(caplog: pytest.L
 
 
 def test_without_a_webhook_the_log_says_the_same(caplog: pytest.LogCaptureFixture) -> None:
-    """The text goes to the log at a level that is visible whatever the level of other loggers."""
-    logging.getLogger().setLevel(logging.WARNING)
-    for alert in every_kind("a & b"):
-        assert send(compose(alert), None).ok
+    """The text goes to the log, bad news as errors, a completed day as information."""
+    with caplog.at_level(logging.INFO):
+        for alert in every_kind("a & b"):
+            assert send(compose(alert), None).ok
 
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR", "INFO"]
     assert "a & b" in caplog.text

@@ -467,6 +467,26 @@ def test_an_alert_in_the_log_keeps_its_lines_indented():
     assert logged(screen.ALERTS, "Gate failed\n2 checks") == "WARNING daygate.alerts: Gate failed\n    2 checks"
 
 
+def test_beside_a_printed_report_an_alert_is_one_line():
+    """The terminal does not tell the same twenty lines twice."""
+    record = logging.LogRecord(screen.ALERTS, logging.ERROR, "f", 1, "daygate: FAIL\n2 checks\nRun 1", None, None)
+
+    assert screen.Plain(short_alerts=True).format(record) == "ERROR daygate.alerts: daygate: FAIL"
+
+
+@pytest.mark.parametrize(("level", "shown"), [("ERROR", 1), ("WARNING", 1), ("INFO", 2)])
+def test_the_log_level_holds_for_alerts_too(level, shown, capsys, monkeypatch):
+    """A completed day is no news at the usual level; a closed gate is at every level."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(logging.getLogger(), "level", logging.WARNING)
+    screen.configure_logging(level)
+    logging.getLogger(screen.ALERTS).error("gate failed")
+    logging.getLogger(screen.ALERTS).info("day completed")
+    logging.captureWarnings(capture=False)
+
+    assert len(capsys.readouterr().err.splitlines()) == shown
+
+
 def test_progress_sums_a_step_that_ran_twice_and_counts_one_that_failed():
     """Timings are of everything that was begun."""
     progress = Silent()

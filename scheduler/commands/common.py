@@ -15,10 +15,13 @@ FEW_SAMPLES: Final = 5
 _CODES: Final = {Verdict.PASS: ExitCode.OK, Verdict.FAIL: ExitCode.FAIL}
 
 
-def start(**flags: Any) -> Settings:
-    """Read the settings, with the flags that were given over them, and send the log where it belongs."""
+def start(*, short_alerts: bool = False, **flags: Any) -> Settings:
+    """Read the settings, with the flags that were given over them, and send the log where it belongs.
+
+    A command that prints a day's whole report has `short_alerts` in its log.
+    """
     settings = all_settings.load(**{name: value for name, value in flags.items() if value is not None})
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, short_alerts=short_alerts)
     return settings
 
 

@@ -22,7 +22,7 @@ from scheduler.screen import progress
 def run(*, date: str | None, file: Path | None, engine: str, force: bool) -> int:
     """Run one day and print its summary; a given file brings its day in its name when no day is given."""
     day = _day(date, file)
-    settings = common.start()
+    settings = common.start(short_alerts=True)
     from scheduler import app
 
     began = monotonic()

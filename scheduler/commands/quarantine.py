@@ -58,7 +58,7 @@ def export(day: str, *, output: Path) -> int:
 def replay(day: str, *, file: Path, dry_run: bool) -> int:
     """Corrected lines through the gate together with their day."""
     wanted = read_day(day, _DAY)
-    settings = common.start()
+    settings = common.start(short_alerts=True)
     from scheduler import repair
 
     look = look_of(sys.stdout)
@@ -77,7 +77,7 @@ def replay(day: str, *, file: Path, dry_run: bool) -> int:
 def release(day: str, *, reason: str, by: str | None) -> int:
     """The good lines of a day that failed."""
     wanted = read_day(day, _DAY)
-    settings = common.start()
+    settings = common.start(short_alerts=True)
     from scheduler import repair
 
     began = monotonic()
