@@ -14,6 +14,7 @@ import narwhals as nw
 import oracle
 import polars as pl
 import pytest
+import source_mutants
 from rule_cases import Cases
 
 from expectations_custom import rules
@@ -217,3 +218,53 @@ def test_every_mutant_of_every_rule_is_noticed(table, judge, expected):
 
     assert survivors == []
     assert len(made) > 5 * len(table.rules)
+
+
+#: Wrong versions that mean the same as the original, and why. Any other survivor asks for a case in `rule_cases.py`.
+SAME_MEANING = {
+    "_present: ~nw.col(name).is_null() & (nw.col(name) != ''): right side only": "null != '' is null, which is no",
+    "_judged_value: present & not_empty: right side only": "null is not not-empty either",
+    "_judged_value: False: the other constant": "of not_empty: absent values are left out by `present` anyway",
+    "_values: False: the other constant": "a value no bound can judge is absent, and absent ones are not looked at",
+    "_required: is_object & (nw.col('event_type') == event): right side only": "no object, no event type",
+    "_required: nw.col('line_no') > 0: the other comparison": "lines count from 1",
+    "_funnel: nw.col(name) < nw.col('order_key'): the other comparison": "no step of the contract is its own evidence",
+    "_platform: began.max: min": "one line began the visit, so there is one value",
+}
+
+
+def changed(table: RuleTable, wrong: RuleTable) -> list[Rule]:
+    """The rules of a wrong table that are not those of the real one; all when the windows differ."""
+    if repr(wrong.windows) != repr(table.windows):
+        return list(wrong.rules)
+    real = {(rule.check, rule.id): repr((rule.applies, rule.fails)) for rule in table.rules}
+    return [rule for rule in wrong.rules if repr((rule.applies, rule.fails)) != real.get((rule.check, rule.id))]
+
+
+def test_every_wrong_version_of_the_rules_source_is_noticed(table, judge, expected):
+    """One operator, bound or word of the rule table's own source changed at a time: the cases tell each."""
+    survivors, noticed = [], 0
+    for mutant in source_mutants.mutants(rules):
+        try:
+            wrong = mutant.names["table"](contracts.load())
+            suspects = changed(table, wrong)
+            lost = {(rule.check, rule.id) for rule in wrong.rules} != set(expected.evaluated)
+            if not suspects and not lost:
+                continue  # other words for people, or a branch no rule of this contract takes
+            same = not lost and agrees(judge(replace(wrong, rules=tuple(suspects))), expected)
+        except Exception:  # noqa: BLE001  # a table that cannot be built or evaluated is noticed by every test
+            same = False
+        noticed += not same
+        if same:
+            survivors.append(mutant.name)
+
+    assert sorted(survivors) == sorted(SAME_MEANING)
+    assert noticed > 2 * len(table.rules)
+
+
+def agrees(found: Answers, expected: Answers) -> bool:
+    """Whether the rules that were judged say what they must."""
+    return all(
+        lines == expected.failing[key] and found.evaluated[key] == expected.evaluated[key]
+        for key, lines in found.failing.items()
+    )
