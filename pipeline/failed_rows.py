@@ -28,6 +28,7 @@ from pipeline.stage import raw_lines
 
 #: Spreadsheets take a cell that begins so for a formula (after blanks, and in full width too).
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001  # these are meant
+_GUARD: Final = "'"
 _BLANKS: Final = " \u3000"
 _SCHEMA: Final = pa.schema(
     {"line": pa.int64(), "event_id": pa.string(), "reasons": pa.string(), "raw": pa.large_binary()}
@@ -170,15 +171,16 @@ def _csv(frames: Iterator[pl.DataFrame], file: BinaryIO, source: Source) -> None
 def _long_csv(cells: list[str], row: _Row, text: io.TextIOWrapper, source: Source) -> None:
     """The row of a long line, quoted as the writer quotes it."""
     text.write(",".join('"' + cell.replace('"', '""') + '"' for cell in cells) + ',"')
-    first = next((left for piece in row.texts(source) if (left := piece.lstrip(_BLANKS))), "")
-    text.write("'" if first.startswith(_FORMULA) else "")
+    first = next((piece for piece in row.texts(source) if piece), "")
+    shown = next((left for piece in row.texts(source) if (left := piece.lstrip(_BLANKS))), "")
+    text.write(_GUARD if first.startswith(_GUARD) or shown.startswith(_FORMULA) else "")
     text.writelines(piece.replace('"', '""') for piece in row.texts(source))
     text.write(f'","{"" if row.is_text(source) else _BASE64}"\r\n')
 
 
 def spreadsheet_safe(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return "'" + text if text.lstrip(_BLANKS).startswith(_FORMULA) else text
+    """A cell that no spreadsheet takes for a formula: an apostrophe at its start is always ours to take away."""
+    return _GUARD + text if text.startswith(_GUARD) or text.lstrip(_BLANKS).startswith(_FORMULA) else text
 
 
 def _parquet(frames: Iterator[pl.DataFrame], file: BinaryIO, source: Source) -> None:
