@@ -86,26 +86,29 @@ class DayRunner:
         Raises:
             BusyError: another run holds the day.
             RunFailed: a step failed; nothing of the day became visible, the ledger says why.
+            SettingsError: the tables do not fit the contract; nothing was begun.
             TransientError: the database was away before the day could be claimed.
         """
-        with (
-            database.session(self.database_url, name="run", doing="running the day") as connection,
-            self._delivery(connection, order) as delivery,
-        ):
-            published = ledger.published(connection, order.day)
-            if published and not order.force and self._unchanged(published, delivery):
-                return DayOutcome(summary=published, report=None)
-            with self._attempt(connection, order) as run:
-                _require_last(connection, order)
-                with self._step("stage"):
-                    staged = self._stage(delivery, order.day, run)
-                with self._step("check"):
-                    report, closed = self.gate(staged, run)
-                    if order.release is not None:
-                        release.require_same_answer(connection, order.release, report)
-                if report.verdict is not Verdict.PASS and order.release is None:
-                    return self._block(run, staged, report, closed)
-                return self._publish(run, staged, report, order.release)
+        with database.session(self.database_url, name="run", doing="running the day") as connection:
+            load.require_columns(connection, self.contract)
+            with self._delivery(connection, order) as delivery:
+                published = ledger.published(connection, order.day)
+                if published and not order.force and self._unchanged(published, delivery):
+                    return DayOutcome(summary=published, report=None)
+                with self._attempt(connection, order) as run:
+                    return self._judge(connection, order, run, delivery)
+
+    def _judge(self, connection: Connection, order: DayOrder, run: Run, delivery: Delivery) -> DayOutcome:
+        _require_last(connection, order)
+        with self._step("stage"):
+            staged = self._stage(delivery, order.day, run)
+        with self._step("check"):
+            report, closed = self.gate(staged, run)
+            if order.release is not None:
+                release.require_same_answer(connection, order.release, report)
+        if report.verdict is not Verdict.PASS and order.release is None:
+            return self._block(run, staged, report, closed)
+        return self._publish(run, staged, report, order.release)
 
     def _publish(self, run: Run, staged: Staged, report: CheckReport, released: Release | None) -> DayOutcome:
         with self._step("load"):

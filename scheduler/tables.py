@@ -93,6 +93,8 @@ def rules(
         head = f"{visible(check.id)} ({check.type}, {severities[check.id]})"
         text += ["", look.paint(head, "strong") + f": {share(thresholds[check.id])} of lines must be good."]
         text += textwrap.wrap(check.says, look.width - 2, initial_indent="  ", subsequent_indent="  ")
+        if not members:
+            text.append("    no rules in this contract: not applicable")
         width = max((wide(visible(rule.id)) for rule in members), default=0)
         for rule in members:
             floor_of_its_own = floors.get(f"{check.id}/{rule.id}")
