@@ -7,6 +7,7 @@ for small files and in worker processes for big ones. Memory does not grow with 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -184,7 +185,8 @@ class _Pool:
     def __call__(self, ranges: Iterator[Range]) -> Iterator[tuple[Range, Part]]:
         waiting: dict[Future[Part], Range] = {}
         for cut in ranges:
-            with _step_errors():
+            # Submitting may start a worker, which is deaf to Ctrl-C from its first moment on: it inherits the mask.
+            with _step_errors(), _without_interrupts():
                 waiting[self.executor.submit(stage_worker.parse_part, cut)] = cut
             if len(waiting) > self.workers:
                 yield from self.finished(waiting)
@@ -222,6 +224,16 @@ def _parse_here(work: stage_worker.Work, ranges: Iterator[Range]) -> Iterator[tu
         with _step_errors():
             part = work.parse(cut)
         yield cut, part
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C waits until the block is left; processes started meanwhile never hear it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

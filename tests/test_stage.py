@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -163,7 +164,7 @@ if __name__ == "__main__":
     with delivery.take(Path(source), folder=None) as taken:
         try:
             stage.stage(taken, day=date(2026, 1, 15), contract=contract.load(), folder=Path(folder), workers=2,
-                        range_bytes=50_000, on_progress={"wait": wait, "kill": kill, "full": None}[mode])
+                        range_bytes=50_000, on_progress={"wait": wait, "kill": kill, "full": None, "plain": None}[mode])
         except errors.StepFailed as error:
             print(error.step, error.message, flush=True)
 """
@@ -177,6 +178,7 @@ def start_parent(tmp_path, mode):
     return subprocess.Popen(
         [sys.executable, str(script), str(path), str(tmp_path / "out"), mode],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": root},
     )
@@ -217,6 +219,34 @@ def test_a_part_that_cannot_be_written_is_a_failed_step(tmp_path):
 
     assert said.startswith("stage Staging could not read the delivery or write its parts: File too large")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def workers_of(parent: int) -> list[int]:
+    """The worker processes of that process."""
+    found = []
+    for number in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        try:
+            if b"spawn_main" in Path(f"/proc/{number}/cmdline").read_bytes():
+                found.append(int(number))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def test_workers_never_hear_control_c(tmp_path):
+    """The terminal interrupts the whole group; a worker that still starts must neither die nor print of it."""
+    parent = start_parent(tmp_path, "plain")
+    interrupted = 0
+    while parent.poll() is None:
+        try:
+            for worker in workers_of(parent.pid):
+                os.kill(worker, signal.SIGINT)
+                interrupted += 1
+        except (FileNotFoundError, ProcessLookupError):  # it ended between the look and the signal
+            continue
+
+    assert interrupted
+    assert (parent.returncode, *parent.communicate()) == (0, "", "")
 
 
 @pytest.mark.parametrize("end", [b"", b"\n"])
