@@ -32,23 +32,24 @@ class Parts:
     digest: str
 
 
-class StagedColumn(ArrowExtensionArray):  # type: ignore[misc]  # pandas is untyped here
+class StagedColumn(ArrowExtensionArray):
     """One column of the parts, read whenever it is used and not kept.
 
     What pandas makes of it (a selection, a comparison) is of this class too, but holds its values.
     """
 
     _parts: tuple[Parts, str] | None = None
-    _values: pa.ChunkedArray | None = None
+    _values: Any = None
+    _dtype: pd.ArrowDtype
 
     @classmethod
     def of(cls, parts: Parts, field: pa.Field) -> Self:
         """The column of that name and type."""
-        column = cls.__new__(cls)
+        column: Any = cls.__new__(cls)  # typed as pandas publishes it, without its internals
         column._parts = (parts, field.name)  # noqa: SLF001  # of this class
         column._dtype = pd.ArrowDtype(field.type)  # noqa: SLF001
         column._cache = {}  # noqa: SLF001
-        return column
+        return cast("Self", column)
 
     @property
     def _pa_array(self) -> pa.ChunkedArray:  # where pandas looks for the values
@@ -64,9 +65,14 @@ class StagedColumn(ArrowExtensionArray):  # type: ignore[misc]  # pandas is unty
     def __len__(self) -> int:
         return len(self._values) if self._parts is None else self._parts[0].rows
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held in memory."""
+        return 0 if self._parts is not None else int(super().nbytes)
+
     def copy(self) -> Self:
         """Another array of the same values; parts never change."""
-        return self.view()
+        return cast("Self", self.view())
 
     def view(self, dtype: Any = None) -> Any:
         """Another array of the same values, without reading them."""
@@ -77,7 +83,9 @@ class StagedColumn(ArrowExtensionArray):  # type: ignore[misc]  # pandas is unty
     def _hash_pandas_object(self, *, encoding: str, hash_key: str, categorize: bool) -> NDArray[np.uint64]:
         """Great Expectations' fingerprint of a batch: from the delivery's digest, not from millions of values."""
         if self._parts is None:
-            found = super()._hash_pandas_object(encoding=encoding, hash_key=hash_key, categorize=categorize)
+            found = super()._hash_pandas_object(  # type: ignore[misc]  # internal
+                encoding=encoding, hash_key=hash_key, categorize=categorize
+            )
             return cast("NDArray[np.uint64]", found)
         parts, _ = self._parts
         return np.full(parts.rows, int(parts.digest[:16], 16), dtype=np.uint64)

@@ -26,9 +26,9 @@ from expectations_custom import reasons
 from expectations_custom.rules import CHECKS, Rule, RuleTable, Windows
 
 #: Lines judged at a time.
-_STRETCH: Final = 1 << 18
+_STRETCH: Final = 1 << 17
 #: Lines whose windows are taken at a time, about.
-_DEALT: Final = 1 << 20
+_DEALT: Final = 1 << 19
 #: Texts of helper columns are few; held as categories they take a quarter.
 _TEXTS: Final = selectors.string()
 _CATEGORIES: Final = selectors.categorical()
