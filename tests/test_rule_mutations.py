@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import narwhals as nw
 import oracle
@@ -35,6 +35,8 @@ class Answers:
 
     failing: dict[Key, set[int]]
     evaluated: dict[Key, int]
+    #: Check -> lines looked at and lines failing.
+    checks: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,11 @@ def judge(data, day, tmp_path_factory):
         failing = {key: set() for key in outcomes.rules}
         for line, check, rule in pl.read_parquet(path, columns=["line_no", "check", "rule"]).iter_rows():
             failing[check, rule].add(line)
-        return Answers(failing=failing, evaluated={key: found.evaluated_rows for key, found in outcomes.rules.items()})
+        return Answers(
+            failing=failing,
+            evaluated={key: found.evaluated_rows for key, found in outcomes.rules.items()},
+            checks={check: (found.evaluated_rows, found.failed_rows) for check, found in outcomes.checks.items()},
+        )
 
     return judge
 
@@ -184,6 +190,17 @@ def test_every_case_fails_as_specified(cases, table, judge):
 def test_every_rule_looks_at_the_lines_the_reference_says(table, judge, expected):
     """The denominator of each rule, on which its floor rests, counted independently."""
     assert judge(table).evaluated == expected.evaluated
+
+
+def test_the_reference_agrees_about_every_check(table, judge, data, day):
+    """Failing lines and lines looked at per check, each line once however many of the check's rules it breaks."""
+    found, reference = judge(table), oracle.judge(data, day)
+    failing = {check: set() for check in oracle.CHECKS}
+    for (check, _), failed in found.failing.items():
+        failing[check] |= failed
+
+    assert failing == reference.failing
+    assert found.checks == {check: (reference.evaluated[check], len(failing[check])) for check in oracle.CHECKS}
 
 
 def test_every_rule_is_broken_by_some_case(table, expected):
