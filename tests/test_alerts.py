@@ -27,6 +27,7 @@ from pipeline.alerts import (
     SlackMessage,
     compose,
     day_completed,
+    day_released,
     gate_failed,
     mask,
     send,
@@ -34,7 +35,7 @@ from pipeline.alerts import (
 )
 from pipeline.errors import StepFailed
 from pipeline.marts import MartTables
-from pipeline.records import Alert, CheckReport, CheckResult, RuleResult, Run, Sample, Verdict
+from pipeline.records import Alert, CheckReport, CheckResult, Release, RuleResult, Run, Sample, Verdict
 
 DAY = date(2026, 1, 15)
 CANARY = "SECRETCANARY"
@@ -79,6 +80,14 @@ def completed(report: CheckReport, *, run_id: str = "20260115-1", revenue: str =
     return day_completed(run=run, report=report, rows=9990, totals=totals)
 
 
+def released(report: CheckReport, *, text: str | None = None, reason: str = "why") -> Alert:
+    """The alert of a failed day whose good lines a person published; `text` wherever it can hold some."""
+    run = Run(run_id=text or "20260115-1", day=DAY, attempt=2, trigger="release", fence=2, folder=Path("x"))
+    totals = MartTables(rows={}, unique_users=800, sessions=1200, purchases=95, revenue=text or "12345678")
+    decision = Release(run_id=text or "20260115-0", by=text or "Kim (root)", reason=text or reason)
+    return day_released(run=run, report=report, rows=9990, totals=totals, release=decision)
+
+
 def every_kind(text: str = "plain") -> list[Alert]:
     """One alert of each kind with `text` wherever it can hold some."""
     checks = (check(text, rules=(RuleResult(id=text, field=text, evaluated_rows=9, failed_rows=9),)),)
@@ -87,7 +96,25 @@ def every_kind(text: str = "plain") -> list[Alert]:
         closed_gate(*checks, check(text, verdict=Verdict.INCONCLUSIVE, error=text), problems=(text,), run_id=text),
         step_failed(day=DAY, run_id=text, step=text, attempt=2, error=text),
         completed(report, run_id=text, revenue=text),
+        released(report, text=text),
     ]
+
+
+def test_a_release_says_who_why_what_is_published_and_which_checks_failed() -> None:
+    """Whoever reads it knows that the gate was overridden and can ask the person who did it."""
+    report = CheckReport(verdict=Verdict.FAIL, checks=(check(),), lines=1000, failing_lines=31, failing=Path("x"))
+    message = compose(released(report, reason="The till of U123456 was down"))
+
+    assert message.level == logging.WARNING
+    assert message.text == (
+        "daygate 2026-01-15: released by hand\n"
+        "*Released* by Kim (root), only the good lines: The till of U…6 was down\n"
+        "9,990 events, 800 users, 95 purchases, 12,345,678 won; 31 lines in quarantine.\n"
+        "The gate had blocked this day (run 20260115-0):\n"
+        "*value_ranges* 96.90 % good, 99 % needed: 31 of 1,000 lines fail. "
+        "Worst rule: page_type (31). For example line 7, 12.\n"
+        "Run 20260115-1"
+    )
 
 
 def test_a_closed_gate_tells_name_rate_worst_rule_count_and_two_lines() -> None:
@@ -134,7 +161,7 @@ def test_a_completed_day_tells_its_figures_and_every_pass_rate() -> None:
 def test_alerts_are_the_same_message_however_often_they_are_made() -> None:
     """A key names the message, so that a second copy can be told from a second event."""
     assert closed_gate().dedupe_key == closed_gate(failing_lines=5).dedupe_key
-    assert len({alert.dedupe_key for alert in every_kind()}) == 3
+    assert len({alert.dedupe_key for alert in every_kind()}) == 4
     assert [json.loads(json.dumps(alert.facts)) for alert in every_kind()] == [a.facts for a in every_kind()]
 
 
@@ -300,7 +327,7 @@ def test_without_a_webhook_the_log_says_the_same(caplog: pytest.LogCaptureFixtur
         for alert in every_kind("a & b"):
             assert send(compose(alert), None).ok
 
-    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR", "INFO"]
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR", "INFO", "WARNING"]
     assert "a & b" in caplog.text
 
 

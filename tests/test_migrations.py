@@ -70,6 +70,28 @@ def test_a_migration_that_fails_leaves_nothing(empty_database_url):
     ]
 
 
+def test_a_database_in_use_is_brought_to_this_version_with_its_days(empty_database_url):
+    """What an earlier daygate published stays published."""
+    administer(empty_database_url, "CREATE SCHEMA daygate")
+    administer(empty_database_url, "CREATE TABLE daygate.alembic_version (version_num varchar(32) PRIMARY KEY)")
+    for file in sorted((database.MARTS_FOLDER / "ddl").glob("0001_*.sql")):
+        administer(empty_database_url, file.read_text(encoding="utf-8"))
+    administer(empty_database_url, "INSERT INTO daygate.alembic_version VALUES ('0001')")
+    administer(
+        empty_database_url,
+        "INSERT INTO daygate.pipeline_run_log (run_id, day, attempt, trigger, engine, fence, status, verdict,"
+        " is_current, lease_until, finished_at) VALUES"
+        " ('a', '2026-01-15', 1, 'cli', 'pandas', 1, 'blocked', 'FAIL', false, now(), now()),"
+        " ('b', '2026-01-15', 2, 'cli', 'pandas', 2, 'published', 'PASS', true, now(), now())",
+    )
+
+    assert database.upgrade(empty_database_url) == database.newest_version() > "0001"
+    assert ask(empty_database_url, "SELECT run_id, is_current FROM daygate.pipeline_run_log ORDER BY 1") == [
+        ("a", False),
+        ("b", True),
+    ]
+
+
 def test_event_columns_are_those_of_the_contract(database_url):
     """Names, order and types are derived from the schema; the order's details are jsonb."""
     rules = contract.load()
