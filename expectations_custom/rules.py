@@ -218,7 +218,7 @@ def _required(contract: Contract) -> list[Rule]:
         (name, name, f"/required/{index}", is_object) for index, name in enumerate(contract.required)
     ]
     for event, names in contract.required_by_type.items():
-        pointer = f"/allOf/{contract.event_types.index(event)}/then/required"
+        pointer = contract.required_pointers[event]
         applies = is_object & (nw.col("event_type") == event)
         scopes += [(f"{event}.{name}", name, f"{pointer}/{index}", applies) for index, name in enumerate(names)]
     for rule_id, name, source, applies in scopes:
