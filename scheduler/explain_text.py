@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Mapping
+from itertools import groupby
+from operator import attrgetter
 from textwrap import wrap
 from typing import Final
 
 from pipeline.wording import visible
 from scheduler.explain import Explained
-from scheduler.output import Look, columns
+from scheduler.output import Look, columns, wide
 from scheduler.output_json import Document, file_name
 
 #: Characters of the raw line and of a single value that are shown.
@@ -37,8 +39,19 @@ def text(explained: Explained, look: Look) -> str:
 
 def _raw(raw: bytes, look: Look) -> list[str]:
     shown = visible(raw.decode("utf-8", "backslashreplace"), limit=_RAW_SHOWN)
-    width = look.width - 2
-    return ["  " + shown[start : start + width] for start in range(0, max(len(shown), 1), width)]
+    return [f"  {piece}" for piece in _pieces(shown, look.width - 2)]
+
+
+def _pieces(text: str, cells: int) -> Iterator[str]:
+    """The text in pieces of at most that many cells, without a care for words."""
+    piece, taken = "", 0
+    for character in text:
+        takes = wide(character)
+        if taken + takes > cells:
+            yield piece
+            piece, taken = "", 0
+        piece, taken = piece + character, taken + takes
+    yield piece
 
 
 def _values(explained: Explained, look: Look) -> Iterator[str]:
@@ -51,24 +64,31 @@ def _values(explained: Explained, look: Look) -> Iterator[str]:
     for name, value in taken.items():
         said = [] if value is None else [visible(value, limit=_VALUE_SHOWN) or '""']
         said += [f"(not taken: {kinds[name]})"] if name in kinds else []
-        yield from _hanging(name, " ".join(said), width, look)
+        pieces = _pieces(" ".join(said), look.width - width - 4)
+        for number, piece in enumerate(pieces):
+            yield f"  {'' if number else name:{width}}  {piece}".rstrip()
     absent = [name for name in explained.values if name not in taken]
     if absent:
-        yield from _hanging("", f"absent or null: {', '.join(absent)}", width, look)
+        yield from _indented(f"absent or null: {', '.join(absent)}", width, look)
     if explained.unknown_keys:
         keys = ", ".join(visible(key, limit=40) for key in explained.unknown_keys[:20])
-        yield from _hanging("", f"not in the contract: {keys}", width, look)
+        yield from _indented(f"not in the contract: {keys}", width, look)
 
 
 def _rules(explained: Explained, look: Look) -> Iterator[str]:
-    ordered = sorted(explained.judgements, key=lambda judgement: judgement.reason is None)
+    """The broken rules with their reasons, then those that hold, under their checks."""
     good, bad = ("✓", "✗") if look.unicode else ("+", "x")
-    rows = [(f"{judgement.check}/{judgement.rule}", f"[{judgement.source}]") for judgement in ordered]
-    for judgement, line in zip(ordered, columns(rows, ("<", "<"), indent=4), strict=True):
-        fails = judgement.reason is not None
-        yield f"  {look.paint(bad if fails else good, 'bad' if fails else 'good')} {visible(line[4:])}"
+    for judgement in explained.judgements:
         if judgement.reason is not None:
-            yield from wrap(visible(judgement.reason), look.width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+            yield f"  {look.paint(bad, 'bad')} {judgement.check}/{visible(judgement.rule)}"
+            said = f"{judgement.reason} [{judgement.source}]"
+            yield from wrap(visible(said, limit=1000), look.width, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    held = [judgement for judgement in explained.judgements if judgement.reason is None]
+    rows = [(visible(judgement.rule), f"[{visible(judgement.source)}]") for judgement in held]
+    lines = dict(zip(held, columns(rows, ("<", "<"), indent=6), strict=True))
+    for check, members in groupby(held, key=attrgetter("check")):
+        yield f"  {look.paint(good, 'good')} {check}"
+        yield from (lines[member] for member in members)
 
 
 def _schema(explained: Explained, look: Look) -> Iterator[str]:
@@ -91,15 +111,9 @@ def _sum(explained: Explained, look: Look) -> str:
     return f"{word}: it breaks {broken} {of}: {', '.join(failing)}"
 
 
-def _hanging(name: str, said: str, width: int, look: Look) -> list[str]:
-    indent = " " * (2 + width + 2)
-    return wrap(
-        said,
-        look.width,
-        initial_indent=f"  {name:{width}}  ",
-        subsequent_indent=indent,
-        break_on_hyphens=False,
-    ) or [f"  {name}"]
+def _indented(said: str, width: int, look: Look) -> list[str]:
+    indent = " " * (width + 4)
+    return wrap(said, look.width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def document(explained: Explained, *, version: str) -> Document:
