@@ -83,12 +83,18 @@ def _places(staged: Staged, critical: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 
 def _with_bytes(delivery: Delivery, places: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    stored = pl.when(pl.col("byte_length") <= RAW_LIMIT).then(pl.col("byte_length")).otherwise(0)
-    group = (stored.cum_sum() // _BATCH_BYTES).alias("group")
-    for frame in places.with_columns(group).partition_by("group", maintain_order=True, include_key=False):
+    for frame in _pieces(places):
         offsets = zip(frame["byte_offset"], frame["byte_length"], strict=True)
         raw = list(raw_lines(delivery, offsets))
         yield frame.with_columns(pl.Series("raw", raw, dtype=pl.Binary)).select(_COLUMNS)
+
+
+def _pieces(places: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The same rows, a piece at a time that is within both bounds."""
+    held = pl.when(pl.col("byte_length") <= RAW_LIMIT).then(pl.col("byte_length")).otherwise(0)
+    for frame in places.iter_slices(_BATCH_ROWS):
+        group = frame.with_columns((held.cum_sum() // _BATCH_BYTES).alias("group"))
+        yield from group.partition_by("group", maintain_order=True, include_key=False)
 
 
 def raw_lines(delivery: Delivery, places: Iterator[tuple[int, int]]) -> Iterator[bytes | None]:
@@ -219,44 +225,34 @@ def _like(check: str | None, rule: str | None) -> str:
     return json_text([{name: value for name, value in (("check", check), ("rule", rule)) if value is not None}])
 
 
-def places(connection: Connection, run_id: str) -> dict[int, tuple[int, int]]:
-    """Line -> (byte offset, byte length) in the archived delivery of each quarantined line of a run."""
-    with translated("reading the quarantine"), connection, connection.cursor() as cursor:
+def places(connection: Connection, run_id: str) -> pl.DataFrame:
+    """Where the quarantined lines of a run are in its archived delivery: line_no, byte_offset, byte_length (Int64)."""
+    schema = dict.fromkeys(("line_no", "byte_offset", "byte_length"), pl.Int64)
+    frames = [pl.DataFrame(schema=schema)]
+    with translated("reading the quarantine"), connection, connection.cursor(name="places") as cursor:
         cursor.execute(
-            "SELECT line_no, byte_offset, byte_length FROM quarantine_events WHERE run_id = %s ORDER BY line_no",
-            (run_id,),
+            f"SELECT {', '.join(schema)} FROM quarantine_events WHERE run_id = %s ORDER BY line_no", (run_id,)
         )
-        return {line: (offset, length) for line, offset, length in cursor.fetchall()}
+        while rows := cursor.fetchmany(_BATCH_ROWS):
+            frames.append(pl.DataFrame(rows, schema=schema, orient="row"))
+    return pl.concat(frames)
 
 
 def stored(connection: Connection, run_id: str) -> Iterator[pl.DataFrame]:
     """The quarantined lines of a run as `batches` gave them, read back a bounded piece at a time."""
     schema = dict(zip(_COLUMNS, (pl.Int64, pl.String, pl.Int64, pl.Int64, pl.Binary, pl.String), strict=True))
-    for first, last in _pieces(places(connection, run_id)):
+    for piece in _pieces(places(connection, run_id)):
         with translated("reading the quarantine"), connection, connection.cursor() as cursor:
             cursor.execute(
                 f"SELECT {', '.join(_COLUMNS)} FROM quarantine_events"
                 " WHERE run_id = %s AND line_no BETWEEN %s AND %s ORDER BY line_no",
-                (run_id, first, last),
+                (run_id, piece["line_no"][0], piece["line_no"][-1]),
             )
             rows = [
                 (*row[:4], None if row[4] is None else bytes(row[4]), _reasons_text(row[5]))
                 for row in cursor.fetchall()
             ]
         yield pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def _pieces(found: dict[int, tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """First and last line of consecutive pieces within both bounds."""
-    first, rows, held = None, 0, 0
-    for line, (_, length) in found.items():
-        first = line if first is None else first
-        rows, held = rows + 1, held + (length if length <= RAW_LIMIT else 0)
-        if rows == _BATCH_ROWS or held >= _BATCH_BYTES:
-            yield first, line
-            first, rows, held = None, 0, 0
-    if first is not None:
-        yield first, max(found)
 
 
 def _reasons_text(document: list[dict[str, str | None]]) -> str:

@@ -20,7 +20,7 @@ import polars as pl
 from pipeline.delivery import verify_unchanged
 from pipeline.errors import RefusedFile
 from pipeline.kept_out import kept_out
-from pipeline.parse import BOM
+from pipeline.parse import BOM, MOST_LINES
 from pipeline.quarantine import Reason
 from pipeline.records import CheckReport, Delivery
 
@@ -30,9 +30,6 @@ _KEYS: Final = frozenset({"line", "raw", "raw_encoding", "event_id", "reasons"})
 _BLANK: Final = b" \t\r"
 #: Bytes copied, or looked at for newlines, at once.
 _PIECE: Final = 1 << 20
-
-#: Line -> (byte offset, byte length).
-Places = Mapping[int, tuple[int, int]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +81,7 @@ def _correction(text: bytes, place: str) -> tuple[int, bytes]:
     if not isinstance(document, dict) or not document.keys() <= _KEYS:
         raise _refused(f"{place} is not an object with the keys line and raw")
     line, raw, encoding = document.get("line"), document.get("raw"), document.get("raw_encoding")
-    if type(line) is not int or line < 1:
+    if type(line) is not int or not 1 <= line <= MOST_LINES:
         raise _refused(f"{place}: line is not a line number")
     if not isinstance(raw, str) or encoding not in (None, "base64"):
         raise _refused(f"{place}: raw is not text, or raw_encoding is not base64")
@@ -115,23 +112,25 @@ def _refused(what: str) -> RefusedFile:
     )
 
 
-def compose(delivery: Delivery, quarantined: Places, corrections: Mapping[int, bytes], target: Path) -> None:
+def compose(delivery: Delivery, quarantined: pl.DataFrame, corrections: Mapping[int, bytes], target: Path) -> None:
     """Write the delivery with its corrected lines.
 
     Args:
         delivery: as it was judged.
-        quarantined: where its quarantined lines are.
+        quarantined: where its quarantined lines are, as `quarantine.places`.
         corrections: line -> new bytes; a line that is not quarantined must have these bytes already.
         target: the corrected delivery.
 
     Raises:
         RefusedFile: a line is not in quarantine (reason not_quarantined), or the delivery changed meanwhile.
     """
-    _require_quarantined(delivery, quarantined, corrections)
-    spans = sorted((*quarantined[line], line) for line in corrections if line in quarantined)
+    wanted = pl.DataFrame({"line_no": sorted(corrections)}, schema={"line_no": pl.Int64})
+    others = wanted.join(quarantined, on="line_no", how="anti")["line_no"].sort().to_list()
+    _require_put_right(delivery, {line: corrections[line] for line in others})
+    spans = quarantined.join(wanted, on="line_no", how="semi").sort("byte_offset")
     position = 0
     with delivery.path.open("rb") as original, target.open("xb") as corrected:
-        for offset, length, line in spans:
+        for line, offset, length in spans.select("line_no", "byte_offset", "byte_length").iter_rows():
             _copy(original, corrected, offset - position)
             corrected.write(corrections[line])
             position = original.seek(offset + length)
@@ -145,17 +144,16 @@ def _copy(source: BinaryIO, target: BinaryIO, length: int) -> None:
         length -= len(piece)
 
 
-def _require_quarantined(delivery: Delivery, quarantined: Places, corrections: Mapping[int, bytes]) -> None:
+def _require_put_right(delivery: Delivery, corrections: Mapping[int, bytes]) -> None:
     """A line may be outside quarantine when an earlier replay has put it right: then it is what is given now."""
-    others = sorted(corrections.keys() - quarantined.keys())
-    if not others:
+    if not corrections:
         return
-    found = _find(delivery, frozenset(others))
+    found = _find(delivery, frozenset(corrections))
     with delivery.path.open("rb") as file:
-        for line in others:
+        for line, raw in corrections.items():
             offset, length = found.get(line, (0, -1))
             file.seek(offset)
-            if length != len(corrections[line]) or file.read(length) != corrections[line]:
+            if length != len(raw) or file.read(length) != raw:
                 raise RefusedFile(
                     f"Line {line} is not in quarantine and cannot be corrected.",
                     reason="not_quarantined",
@@ -181,26 +179,25 @@ def _find(delivery: Delivery, wanted: frozenset[int]) -> dict[int, tuple[int, in
     return found
 
 
-def recovery(quarantined: Places, report: CheckReport, *, limit: int) -> Recovery:
+def recovery(quarantined: pl.DataFrame, report: CheckReport, *, limit: int) -> Recovery:
     """Compare the quarantine of the earlier run with what fails now.
 
     Args:
-        quarantined: lines that were in quarantine.
+        quarantined: the lines that were in quarantine, as `quarantine.places`.
         report: the gate's answer about the corrected delivery; its list of failing lines must still be there.
         limit: most lines to tell of one by one.
     """
     failing = pl.scan_parquet(report.failing).with_columns(pl.col(pl.Categorical).cast(pl.String))
-    kept = failing.filter(kept_out(report.critical_checks))
-    now = frozenset(kept.select(pl.col("line_no").unique()).collect()["line_no"].to_list())
-    still = sorted(now & quarantined.keys())
-    shown = still[:limit]
+    now = failing.filter(kept_out(report.critical_checks)).select("line_no").unique().collect()
+    still = now.join(quarantined, on="line_no", how="semi").sort("line_no")
+    shown = still["line_no"].head(limit).to_list()
     reasons: dict[int, list[Reason]] = {line: [] for line in shown}
     rows = failing.filter(pl.col("line_no").is_in(shown)).sort("line_no", "check", "rule").collect()
     for line, check, rule, field, reason in rows.select("line_no", "check", "rule", "field", "reason").iter_rows():
         reasons[line].append(Reason(check=check, rule=rule, field=field, reason=reason))
     return Recovery(
-        quarantined=len(quarantined),
-        recovered=len(quarantined) - len(still),
+        quarantined=quarantined.height,
+        recovered=quarantined.height - still.height,
         still=tuple(StillFailing(line=line, reasons=tuple(reasons[line])) for line in shown),
-        newly=len(now - quarantined.keys()),
+        newly=now.height - still.height,
     )

@@ -7,6 +7,7 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -23,6 +24,8 @@ pytest_plugins = ["database_fixtures", "day_fixtures"]
 
 DIRTY = {"line_truncated": 0.02, "quantity_zero": 0.5}
 BOM = b"\xef\xbb\xbf"
+PLACES = dict.fromkeys(("line_no", "byte_offset", "byte_length"), pl.Int64)
+NOWHERE = pl.DataFrame(schema=PLACES)
 
 
 @pytest.fixture
@@ -233,6 +236,7 @@ def test_corrections_are_text_or_base64_and_may_keep_what_was_exported(tmp_path)
         b'{"line": true, "raw": "x"}',
         b'{"line": 1.0, "raw": "x"}',
         b'{"line": 0, "raw": "x"}',
+        b'{"line": 9223372036854775808, "raw": "x"}',
         b'{"line": 1, "raw": {}}',
         b'{"line": 1, "raw": "a\\nb"}',
         b'{"line": 1, "raw": ""}',
@@ -263,14 +267,14 @@ def archived(folder: Path, content: bytes) -> Delivery:
     return Delivery(path=path, name="events.jsonl", sha256=sha256(content).hexdigest(), size=len(content))
 
 
-def spans(content: bytes) -> dict[int, tuple[int, int]]:
+def spans(content: bytes) -> pl.DataFrame:
     """Where each line is, without its newline; the mark before the first belongs to none."""
-    found, offset = {}, 0
+    rows, offset = [], 0
     for number, line in enumerate(content.split(b"\n"), 1):
         mark = len(BOM) if number == 1 and line.startswith(BOM) else 0
-        found[number] = (offset + mark, len(line) - mark)
+        rows.append((number, offset + mark, len(line) - mark))
         offset += len(line) + 1
-    return found
+    return pl.DataFrame(rows, schema=PLACES, orient="row")
 
 
 LINE = st.binary(max_size=12).map(lambda raw: raw.replace(b"\n", b""))
@@ -287,10 +291,12 @@ def test_only_the_corrected_lines_differ(tmp_path_factory, lines, mark, ended, d
     places = spans(content)
     wrong = data.draw(st.sets(st.integers(1, len(lines))))
     given_lines = {line: b"x" + new + b"%d" % line for line in wrong}
-    replay.compose(archived(folder, content), {n: places[n] for n in wrong}, given_lines, folder / "once.jsonl")
+    replay.compose(
+        archived(folder, content), places.filter(pl.col("line_no").is_in(wrong)), given_lines, folder / "once.jsonl"
+    )
     wanted = head + b"\n".join(given_lines.get(n, line) for n, line in enumerate(lines, 1)) + (b"\n" if ended else b"")
     once = (folder / "once.jsonl").read_bytes()
-    replay.compose(archived(folder, once), {}, given_lines, folder / "twice.jsonl")
+    replay.compose(archived(folder, once), NOWHERE, given_lines, folder / "twice.jsonl")
 
     assert once == wanted
     assert (folder / "twice.jsonl").read_bytes() == wanted
@@ -301,7 +307,7 @@ def test_a_line_that_is_good_is_not_overwritten_by_its_beginning_or_more(tmp_pat
     delivery = archived(tmp_path, b"abc\ndef")
     for raw in (b"ab", b"abcd", b"abc\nd", b"def"):
         with pytest.raises(RefusedFile, match="Line 1 is not in quarantine"):
-            replay.compose(delivery, {}, {1: raw}, tmp_path / "out.jsonl")
-    replay.compose(delivery, {}, {1: b"abc", 2: b"def"}, tmp_path / "out.jsonl")
+            replay.compose(delivery, NOWHERE, {1: raw}, tmp_path / "out.jsonl")
+    replay.compose(delivery, NOWHERE, {1: b"abc", 2: b"def"}, tmp_path / "out.jsonl")
 
     assert (tmp_path / "out.jsonl").read_bytes() == b"abc\ndef"
