@@ -1,113 +1,136 @@
-"""Failing lines in files: all of them, exact bytes, whatever the form and however long the line."""
+"""`--failed-rows`: all failing lines, all reasons and the exact bytes, in three forms."""
 
 from __future__ import annotations
 
 import base64
 import csv
-import io
 import json
+import os
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
-from staged_days import event, stage_day
 
-from pipeline import failed_rows, quarantine
-from pipeline.errors import SettingsError
-from pipeline.failed_rows import write_failed_rows
+from pipeline import settings
+from pipeline.failed_rows import spreadsheet_safe
+from scheduler.boundary import call
 
-NOT_JSON = ("required_fields", "line", None, "the line is not JSON")
-WRONG_OS = ("value_ranges", "os", "os", "not in the contract's list")
-FORMS = (".jsonl", ".csv", ".parquet")
-
-
-def read(path):
-    """Line -> bytes, from any form."""
-    if path.suffix == ".parquet":
-        return {row["line"]: row["raw"] for row in pq.read_table(path).to_pylist()}
-    if path.suffix == ".jsonl":
-        rows = [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
-    else:
-        csv.field_size_limit(1 << 24)
-        rows = list(csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8"), newline="")))
-    return {int(row["line"]): decoded(row, guarded=path.suffix == ".csv") for row in rows}
-
-
-def decoded(row, *, guarded):
-    """The bytes of a row; CSV guards some cells with an apostrophe."""
-    raw = row["raw"].removeprefix("'") if guarded else row["raw"]
-    return base64.b64decode(raw) if row.get("raw_encoding") else raw.encode()
-
-
-@given(
-    lines=st.lists(
-        st.one_of(st.binary(max_size=60), st.text(max_size=60).map(lambda t: t.encode("utf-8", "surrogatepass"))),
-        min_size=1,
-        max_size=8,
-    ),
-    limit=st.integers(0, 60),
+NAME = "events_20260115.jsonl"
+#: What spreadsheets take for a formula, and what a file of lines trips over; none holds a newline.
+RAW = (
+    b"=cmd|' /C calc'!A0",
+    b'=HYPERLINK("https://evil.example","x")',
+    b"+1+1",
+    b"-2+3+cmd|' /C calc'!A0",
+    b"@SUM(1+1)",
+    b"\t=1+1",
+    b"  =1+1",
+    "＝1+1".encode(),
+    "\u3000＠SUM(1)".encode(),
+    b"'=1+1",
+    b"'",
+    b'a "quoted" line, with; separators\tand\rreturns',
+    b'"',
+    "텀블러 \u2028 \u202e".encode(),
+    b"\xff\xfe not UTF-8",
+    b"\x00\x1b[2J",
+    b"[]",
+    b"{" + b"x" * 70_000,
 )
-@example(
-    lines=[b'="1"&CMD', b"'", b"'=1", b"   \xe3\x80\x80   =1", b'"quoted", and \r', "한글 \u2028 \U0001f600".encode()],
-    limit=0,
-)
-@example(lines=[b"\xff\xfe\x00", b"", b'plain "text"', "가".encode() * 20], limit=4)
-@hypothesis_settings(max_examples=40)
-def test_the_bytes_come_back_and_files_do_not_depend_on_what_counts_as_long(tmp_path_factory, lines, limit):
-    """A line read from the delivery in small pieces is written as one that was held whole."""
-    folder = tmp_path_factory.mktemp("day")
-    lines = [line.replace(b"\n", b"") for line in lines]
-    made = stage_day(folder, lines, reasons={n: [NOT_JSON] for n in range(1, len(lines) + 1)})
-    with pytest.MonkeyPatch.context() as patch:
-        for suffix in FORMS:
-            patch.setattr(quarantine, "RAW_LIMIT", 1000)
-            write_failed_rows(made.staged, made.report.failing, folder / f"whole{suffix}")
-            patch.setattr(quarantine, "RAW_LIMIT", limit)
-            patch.setattr(failed_rows, "_PIECE", 3)
-            write_failed_rows(made.staged, made.report.failing, folder / f"pieces{suffix}")
-
-    for suffix in FORMS:
-        whole, pieces = folder / f"whole{suffix}", folder / f"pieces{suffix}"
-        assert read(whole) == read(pieces) == dict(enumerate(lines, 1))
-        if suffix != ".parquet":
-            assert whole.read_bytes() == pieces.read_bytes()
-    assert not list(folder.glob(".*.tmp"))
+STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
-def test_a_row_tells_the_line_its_event_and_every_reason(tmp_path):
-    """The fields of the documented form, reasons in a fixed order."""
-    made = stage_day(tmp_path, [event(1), event(2)], reasons={2: [WRONG_OS, NOT_JSON]})
-    write_failed_rows(made.staged, made.report.failing, tmp_path / "failing.jsonl")
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, lines):
+    """A folder with the failing lines of one delivery in the three forms."""
+    folder = tmp_path_factory.mktemp("failed")
+    good = {"event_id": "=1+1", "quantity": "3", "os": None}
+    (folder / NAME).write_bytes(b"\n".join([*RAW, lines(good)]))
+    before = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(settings.PREFIX)}
+    for suffix in ("jsonl", "csv", "parquet"):
+        assert call(["check", str(folder / NAME), "--failed-rows", str(folder / f"failed.{suffix}")]) == 1
+    os.environ.update(before)
+    return folder
 
-    assert json.loads((tmp_path / "failing.jsonl").read_text("utf-8")) == {
-        "line": 2,
-        "event_id": event(2)["event_id"],
-        "reasons": [
-            {"check": "required_fields", "rule": "line", "field": None, "reason": "the line is not JSON"},
-            {"check": "value_ranges", "rule": "os", "field": "os", "reason": "not in the contract's list"},
-        ],
-        "raw": json.dumps(event(2)),
+
+@pytest.fixture
+def json_rows(written):
+    """The JSON Lines, parsed."""
+    return [json.loads(line) for line in (written / "failed.jsonl").read_bytes().split(b"\n")[:-1]]
+
+
+def raw_of(text: str, encoding: str | None) -> bytes:
+    """The bytes a row stands for."""
+    return base64.b64decode(text) if encoding == "base64" else text.encode()
+
+
+def test_json_lines_give_every_line_back_byte_by_byte(json_rows):
+    """Text where the line is text, base64 where it is none."""
+    assert [raw_of(row["raw"], row.get("raw_encoding")) for row in json_rows[:-1]] == list(RAW)
+    assert [row["line"] for row in json_rows] == list(range(1, len(RAW) + 2))
+    assert [row["line"] for row in json_rows if "raw_encoding" in row] == [RAW.index(b"\xff\xfe not UTF-8") + 1]
+
+
+def test_every_reason_of_a_line_is_there(json_rows):
+    """Check, rule, field and words, for all rules it breaks."""
+    reasons = json_rows[-1]["reasons"]
+
+    assert json_rows[-1]["event_id"] == "=1+1"
+    assert {"check", "rule", "field", "reason"} == set(reasons[0])
+    assert {f"{reason['check']}/{reason['rule']}" for reason in reasons} >= {
+        "required_fields/os",
+        "value_ranges/event_id",
+        "value_ranges/quantity",
     }
+    assert "quantity is of a wrong type, a whole number is needed" in {reason["reason"] for reason in reasons}
 
 
-def test_a_line_that_parquet_cannot_hold_is_an_error_and_no_file(tmp_path, monkeypatch):
-    """The other forms can, and the message says so."""
-    monkeypatch.setattr(quarantine, "RAW_LIMIT", 10)
-    monkeypatch.setattr(failed_rows, "_MOST_IN_PARQUET", 20)
-    made = stage_day(tmp_path, [b"x" * 21], reasons={1: [NOT_JSON]})
+def test_csv_has_no_cell_that_is_a_formula_and_gives_the_bytes_back(written, json_rows):
+    """A leading apostrophe is always ours; taking it away gives the line exactly."""
+    with (written / "failed.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    cells = [cell for row in rows for cell in row.values()]
 
-    with pytest.raises(SettingsError, match="line 1 with its 21 bytes") as caught:
-        write_failed_rows(made.staged, made.report.failing, tmp_path / "out.parquet")
-    assert caught.value.hint.endswith(".jsonl")
-    assert not list(tmp_path.glob("*out.parquet*"))
+    assert not [cell for cell in cells if cell.lstrip(" \u3000").startswith(STARTS)]
+    assert [raw_of(row["raw"].removeprefix("'"), row["raw_encoding"]) for row in rows[:-1]] == list(RAW)
+    assert [int(row["line"]) for row in rows] == [row["line"] for row in json_rows]
+    assert rows[-1]["event_id"] == "'=1+1"
+    assert rows[-1]["checks"].split() == sorted({reason["check"] for reason in json_rows[-1]["reasons"]})
 
 
-@pytest.mark.parametrize("name", ["failing.xlsx", "failing", "failing.JSONL"])
-def test_another_suffix_is_refused(tmp_path, name):
-    """The form is chosen by the suffix and never guessed."""
-    made = stage_day(tmp_path, [b"x"], reasons={1: [NOT_JSON]})
+def test_parquet_holds_bytes_and_the_same_reasons(written, json_rows):
+    """For programs: the raw column is binary, nothing needs decoding."""
+    rows = pq.read_table(written / "failed.parquet").to_pylist()
 
-    with pytest.raises(SettingsError, match=r"\.jsonl, \.csv or \.parquet"):
-        write_failed_rows(made.staged, made.report.failing, tmp_path / name)
+    assert [row["raw"] for row in rows[:-1]] == list(RAW)
+    assert [json.loads(row["reasons"]) for row in rows] == [row["reasons"] for row in json_rows]
+    assert [row["event_id"] for row in rows] == [row["event_id"] for row in json_rows]
+
+
+@given(st.text(alphabet=st.sampled_from("=+-@\t\r\n '\u3000＝＋－＠ax")))
+def test_a_cell_is_never_a_formula_and_never_ambiguous(text):
+    """Whatever a text begins with, the cell is inert and leads back to the text."""
+    cell = spreadsheet_safe(text)
+
+    assert not cell.lstrip(" \u3000").startswith(STARTS)
+    assert cell.removeprefix("'") == text
+
+
+def test_a_suffix_that_names_no_form_is_refused_before_any_work(tmp_path, capsys):
+    """Nobody waits for a check whose result cannot be written."""
+    assert call(["check", str(tmp_path / NAME), "--failed-rows", "failing.txt"]) == 2
+    assert capsys.readouterr().err == (
+        "daygate: --failed-rows writes .jsonl, .csv or .parquet.\n  try: --failed-rows failing.jsonl\n"
+    )
+
+
+def test_a_path_that_cannot_be_written_leaves_nothing(tmp_path, lines, capsys, session):
+    """A folder that is not there is told of; no half file stays."""
+    (tmp_path / NAME).write_bytes(lines(*session().visit().events))
+    target = tmp_path / "nowhere" / "failed.jsonl"
+
+    assert call(["check", str(tmp_path / NAME), "--failed-rows", str(target)]) == 2
+    assert "No such file or directory" in capsys.readouterr().err
+    assert [path.name for path in Path(tmp_path).iterdir()] == [NAME]

@@ -74,6 +74,10 @@ def check(
     if len(wanted) > 1 and (report or failed_rows):
         raise SettingsError("--report and --failed-rows take one FILE at a time.", hint="one command for each file")
     settings = start(sample_lines=limit, **judged.measures())
+    if failed_rows is not None:
+        from pipeline.failed_rows import require_form
+
+        require_form(failed_rows, flag="--failed-rows")
     shown = min(FEW_SAMPLES, settings.sample_lines) if limit is None else limit
     told: list[Told] = []
     for number, (file, day) in enumerate(wanted):
