@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import html
+import signal
 from contextlib import closing
 from dataclasses import replace
 
@@ -274,3 +275,20 @@ def test_the_database_itself_refuses_a_failed_day_without_a_whole_release(judged
         pytest.raises(psycopg2.errors.CheckViolation),
     ):
         cursor.execute(f"UPDATE daygate.pipeline_run_log SET {change}")
+
+
+def test_killed_while_releasing_and_released_again(blocked, release_day, process, digest, query, day):
+    """Nothing half visible, no half release in the ledger, and the second attempt is a whole one."""
+    nothing = digest()
+    killed = process("release", "2026-01-15", "--reason", "why", DAYGATE_FAILPOINT="publish.commit")
+    after_kill = digest()
+    released = release_day(day).summary
+
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert after_kill == nothing
+    assert (released.attempt, released.outcome) == (3, "released")
+    assert query("SELECT attempt, status, released_by IS NULL FROM pipeline_run_log ORDER BY attempt") == [
+        (1, "blocked", True),
+        (2, "failed", True),
+        (3, "published", False),
+    ]
