@@ -10,7 +10,7 @@ DAY ?=
 FILE ?=
 DAY_FLAG := $(if $(DAY),--date $(DAY))
 
-.PHONY: help setup setup-all run test test-cov lint format generate generate-month validate status docs-export fault-matrix lock down clean
+.PHONY: help setup setup-all run test test-slow test-cov lint format generate generate-month validate status docs-export fault-matrix lock down clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ run: $(VENV)/.base ## One day through the gate: yesterday, or DAY=YYYY-MM-DD
 
 test: $(VENV)/.dev ## Run all tests
 	@$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev ## Run the tests that take minutes or gigabytes
+	@$(BIN)/python -m pytest -m slow
 
 test-cov: $(VENV)/.dev ## Run all tests and show what they do not reach
 	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
