@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -129,7 +129,6 @@ def default_path() -> Path:
     return Path(str(files("schemas") / "event_schema.json"))
 
 
-@cache
 def load(path: Path | None = None) -> Contract:
     """Read a contract.
 
@@ -139,14 +138,21 @@ def load(path: Path | None = None) -> Contract:
     Raises:
         ContractError: the file is not there, is no JSON, or says something that cannot be executed.
     """
-    from pipeline.contract_reader import Reader  # noqa: PLC0415  # the reader makes this module's records
-
     source = path or default_path()
     try:
         raw = source.read_bytes()
-        document = json.loads(raw, object_pairs_hook=_once, parse_constant=_no_number)
     except OSError as error:
         raise ContractError(f"{source}: cannot be read ({error.strerror}).") from error
+    return _read(source, raw)
+
+
+@lru_cache(maxsize=16)
+def _read(source: Path, raw: bytes) -> Contract:
+    """Kept by content: an edited file counts at once, an unedited one is read once."""
+    from pipeline.contract_reader import Reader  # noqa: PLC0415  # the reader makes this module's records
+
+    try:
+        document = json.loads(raw, object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise ContractError(f"{source}: is not JSON ({error}).") from error
     return Reader(source.name, document).contract(hashlib.sha256(raw).hexdigest())

@@ -25,7 +25,7 @@ def proposed(proposal: Proposal, *, source: str, floor: float, look: Look) -> st
     `source` says where the days came from, `floor` is the share every rule needs.
     """
     first, last, count = proposal.days[0], proposal.days[-1], len(proposal.days)
-    title = look.dot.join((f"calibrate {count} days, {first} to {last}", source))
+    title = look.dot.join((f"calibrate {_days(count)}, {first} to {last}", source))
     table = columns([_HEAD, *map(_row, proposal.advice)], _ALIGNS, indent=0)
     lines = [look.paint(title, "strong"), "", look.paint(table[0], "faint"), *table[1:], ""]
     lines += _wrapped(_legend(proposal, floor), look)
@@ -138,13 +138,17 @@ def _set_aside(one: Advice) -> Iterator[str]:
         yield f"Set aside as unusual: {', '.join(map(_day, unusual[:_NAMED]))}{more}."
 
 
+def _days(count: int) -> str:
+    return f"{count} day" + ("" if count == 1 else "s")
+
+
 def _day(rate: Rate) -> str:
     return f"{rate.day:%a %Y-%m-%d} ({_percent(rate.share)} %)"
 
 
 def _told(policy: str, blocked: Iterable[Blocked], count: int, look: Look) -> list[str]:
     found = list(blocked)
-    lines = [f"{policy}: {len(found)} of {count} days blocked" + (":" if found else ".")]
+    lines = [f"{policy}: {len(found)} of {_days(count)} blocked" + (":" if found else ".")]
     for one in found[:_NAMED]:
         lines += textwrap.wrap(
             f"{one.day:%a %Y-%m-%d}  {', '.join(map(visible, one.checks))}",

@@ -310,7 +310,7 @@ def test_a_refused_file_is_told_of_and_the_others_are_measured(shops, here, caps
 
     assert call(["calibrate", first, "events_20260105.jsonl.copy", "events_20260101.jsonl"]) == 4
     shown = capsys.readouterr()
-    assert "calibrate 1 days" in shown.out
+    assert "calibrate 1 day," in shown.out
     assert len(shown.err.splitlines()) <= 2
 
 
