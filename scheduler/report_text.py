@@ -92,6 +92,8 @@ def ran(
     if unchanged:
         lines.append("  Published before from the same delivery and contract; nothing was changed.")
     lines += _figures(summary, timings, look)
+    if summary.quarantined:
+        lines.append(f"  failing lines: daygate quarantine show {summary.day}")
     lines += _page(page)
     if lines[-1]:
         lines.append("")
