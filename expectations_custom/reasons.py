@@ -35,6 +35,7 @@ _FIELDS: Final = {
     "range": "has more digits than can be kept",
     "nul": "contains a NUL character",
     "surrogate": "contains half of a surrogate pair, which is no character",
+    "unreadable": "is no JSON document that can be kept",
 }
 _WANTED: Final[dict[Kind, str]] = {
     "string": "a text",

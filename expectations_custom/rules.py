@@ -183,21 +183,21 @@ def _any(conditions: list[nw.Expr]) -> nw.Expr:
     return reduce(or_, conditions)
 
 
-def _wrong_type(field: Field, details: str | None) -> nw.Expr:
-    """A present value that staging could not take; unreadable text belongs to other checks."""
-    found = problem(f"|{field.name}:")
-    if field.kind == "timestamp" or field.name == details:
-        return found & ~problem(f"|{field.name}:unreadable|")
-    return found
+def _wrong_type(field: Field, order: OrderTotal | None) -> nw.Expr:
+    """A present value that staging could not take; unreadable text belongs to other checks.
+
+    Order details on an event that is no order are nobody else's: where they could not be kept, the line is.
+    """
+    found, unreadable = problem(f"|{field.name}:"), problem(f"|{field.name}:unreadable|")
+    if order is not None and field.name == order.details:
+        is_order = (nw.col("event_type") == order.event).fill_null(False)
+        return found & (~unreadable | (nw.col(field.name).is_null() & ~is_order))
+    return found & ~unreadable if field.kind == "timestamp" else found
 
 
 def _present(name: str) -> nw.Expr:
     """A text that is there and not empty."""
     return ~nw.col(name).is_null() & (nw.col(name) != "")
-
-
-def _details(contract: Contract) -> str | None:
-    return contract.order_total.details if contract.order_total else None
 
 
 def _required(contract: Contract) -> list[Rule]:
@@ -271,10 +271,9 @@ def _unique(contract: Contract, helpers: _Helpers) -> list[Rule]:
 
 
 def _values(contract: Contract) -> list[Rule]:
-    details = _details(contract)
     rules = []
     for field in contract.fields:
-        wrong_type = _wrong_type(field, details)
+        wrong_type = _wrong_type(field, contract.order_total)
         bounds = _bounds(field)
         says = ", or ".join([*(bound.says for bound in bounds), "is of a wrong type"])
         rules.append(

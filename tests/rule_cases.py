@@ -175,7 +175,11 @@ class Cases:
         ]:
             yield self.visit(f"order {name}", PURCHASE, {"total_amount": total, **self.order(1000, **parts)}, rule)
         yield self.visit("order details on a click", CLICK, {"total_amount": 5, **self.order(1000)}, None)
-        yield self.visit("unreadable order details on a click", CLICK, {"extra_data": "{oops"}, None)
+        lost = "value_ranges/extra_data"
+        yield self.visit("details on a click that nobody can keep", CLICK, {"extra_data": "{oops"}, lost)
+        typeless = self.visit("such details without a type", SEARCH, {"event_type": ..., "extra_data": "{oops"}, None)
+        yield replace(typeless, failing={(SEARCH + 1, lost), (SEARCH + 1, "required_fields/event_type")})
+        yield self.visit("details on a click that are no order", CLICK, {"extra_data": "{}"}, None)
         wrong = self.visit("a total outside the range is no mismatch", PURCHASE, {"total_amount": 0}, None)
         yield replace(wrong, failing={(PURCHASE + 1, "value_ranges/total_amount")})
         both = self.visit("unreadable details and a malformed id", PURCHASE, {"extra_data": "x", "order_id": "x"}, None)

@@ -66,6 +66,7 @@ ONE_DEFECT = [
     ("unit_price above the range", CART, {"unit_price": 10_000_001}, "value_ranges/unit_price"),
     ("total_amount negative", PURCHASE, {"total_amount": -5}, "value_ranges/total_amount"),
     ("order_id with 12 digits", PURCHASE, {"order_id": "ORD000000000000"}, "value_ranges/order_id"),
+    ("extra_data of a click that is no JSON", CLICK, {"extra_data": "{oops"}, "value_ranges/extra_data"),
     ("extra_data as an object", PURCHASE, {"extra_data": {"products": []}}, "value_ranges/extra_data"),
     ("query of 201 characters", SEARCH, {"search_query": "가" * 201}, "value_ranges/search_query"),
     ("timestamp as a number", SEARCH, {"timestamp": 1768440000}, "value_ranges/timestamp"),
@@ -97,6 +98,7 @@ def test_one_defect_is_caught_by_one_rule(session, failing, _, place, change, ru
 #: (what is right, which event, the change)
 GOOD = [
     ("total off by one won", PURCHASE, {"total_amount": 4901}),
+    ("extra_data of a click that is no order", CLICK, {"extra_data": '{"colour": "blue"}'}),
     ("total off by exactly one, in fractions", PURCHASE, {"total_amount": 4900.5}),
     ("query of 200 characters", SEARCH, {"search_query": "가" * 200}),
     ("the first instant of the day", VIEW, {"timestamp": "2026-01-15T00:00:00+09:00"}),
