@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import tomllib
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import contract as contracts
+from pipeline import postgres, settings_file, simulate
 from pipeline import settings as all_settings
-from pipeline import settings_file, simulate
 from pipeline.calibrate import Measured, propose
 from pipeline.errors import SettingsError
 from pipeline.progress import Silent
@@ -357,3 +360,29 @@ def test_an_empty_ledger_is_an_error_with_the_next_command(settings, here, monke
 
     assert call(["calibrate", "--days", "30"]) == 2
     assert "no judged run of the last 30 days" in capsys.readouterr().err
+
+
+def test_rules_shows_a_floor_of_a_rules_own(here, capsys):
+    """What was written is seen where rules are read."""
+    settings_file.write(here / "daygate.toml", CHANGES)
+
+    assert call(["rules"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "funnel_order (sequence_check, warning): 45 % of lines must be good." in text
+    assert "[/x-funnel-sequence/steps/1] (needs 40 %)" in text
+
+
+def test_the_way_of_ones_own_files_can_be_typed_as_written(shops, here, capsys, request):
+    """Every command of docs/your-own-files.md, on a week of landed files; the ledger knows no day yet."""
+    request.addfinalizer(lambda: postgres.stop(here / "data"))
+    shutil.copytree(shops["cartless"], here / "data" / "events")
+    shutil.copy(files(shops["clean"])[0], here / "data" / "events" / "events_20260115.jsonl")
+    page = (Path(__file__).parent.parent / "docs" / "your-own-files.md").read_text("utf-8")
+    codes = {
+        words: call(shlex.split(words, comments=True)) for words in re.findall(r"^\$ daygate (.*)$", page, re.MULTILINE)
+    }
+
+    assert [code for words, code in codes.items() if words.startswith("check")] == [1, 1]
+    assert [code for words, code in codes.items() if words.startswith("calibrate")] == [0, 2, 0]
+    assert "no judged run of the last 30 days" in capsys.readouterr().err
+    assert all_settings.load().severity("funnel_order") == "warning"

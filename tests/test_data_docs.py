@@ -258,6 +258,15 @@ def test_the_suite_page_tells_what_each_check_demands() -> None:
     assert all(check.says in seen for check in ALL)
 
 
+def test_a_floor_of_a_rules_own_is_told_where_the_check_is() -> None:
+    """Who reads the suite sees which rules may fail more often than the others."""
+    funnel = next(check for check in ALL if check.check.id == "funnel_order")
+    suite = ExpectationSuite(name="all", expectations=[funnel(rule_floors={"purchase": 0.45, "add_to_cart": 0.8})])
+    seen = html.unescape(str(DefaultJinjaPageView().render(ExpectationSuitePageRenderer().render(suite))))
+
+    assert "(purchase: 45 %; add_to_cart: 80 %)" in re.sub(r"<[^>]*>|\s+", " ", seen).replace("  ", " ")
+
+
 def test_pages_need_no_network_no_script_and_no_inline_style(bad: CheckpointResult, tmp_path: Path) -> None:
     """A page works under a policy that allows its own stylesheet and images, and nothing else."""
     folder = tmp_path / "page"
