@@ -7,7 +7,6 @@ Great Expectations takes seconds.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,13 +20,12 @@ from pipeline import alerts, database, ledger, postgres, quality_log
 from pipeline import contract as contracts
 from pipeline.calibrate import Measured
 from pipeline.day import DayOrder, DayOutcome, DayRunner, RunFailed
-from pipeline.delivery import take
 from pipeline.errors import DaygateError, SettingsError
 from pipeline.failed_rows import write_failed_rows
 from pipeline.progress import Progress
 from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, Release, Run, Staged, Verdict
 from pipeline.settings import Settings
-from pipeline.stage import stage
+from scheduler.staging import staging
 
 if TYPE_CHECKING:
     from gx.gate import Checked
@@ -112,21 +110,15 @@ def checking(
     Raises:
         RefusedFile: the whole file is refused.
     """
-    from gx import gate
-
-    with TemporaryDirectory(prefix="daygate-") as work, take(source, folder=None, stdin=sys.stdin.buffer) as delivery:
-        folder = Path(work)
-        with progress.step("stage"):
-            staged = stage(
-                delivery,
-                day=day,
-                contract=contract,
-                folder=folder / "staged",
-                workers=settings.workers,
-                on_progress=progress.advance,
-            )
+    with (
+        staging(settings, source, day=day, contract=contract, progress=progress) as staged,
+        TemporaryDirectory(prefix="daygate-") as work,
+    ):
         with progress.step("check"):
-            checked = gate.check(staged, settings=settings, contract=contract, folder=folder)
+            # Not before the file was taken: whoever gave a wrong one hears of it at once.
+            from gx import gate
+
+            checked = gate.check(staged, settings=settings, contract=contract, folder=Path(work))
         yield staged, checked
 
 

@@ -7,24 +7,22 @@ still hostile text, and whoever writes them out makes them inert.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import polars as pl
 
 from pipeline import contract as contracts
-from pipeline.delivery import take
 from pipeline.errors import ContractError, SettingsError
 from pipeline.progress import Progress
 from pipeline.records import Delivery, Staged
 from pipeline.settings import ZONE, Settings
-from pipeline.stage import raw_lines, stage
+from pipeline.stage import raw_lines
+from scheduler.staging import staging
 
 if TYPE_CHECKING:
     from expectations_custom.one_line import Judgement
@@ -73,18 +71,11 @@ def explain_line(
         SettingsError: the file has fewer lines.
     """
     contract = contracts.load(settings.contract)
-    with TemporaryDirectory(prefix="daygate-") as work, take(source, folder=None, stdin=sys.stdin.buffer) as delivery:
-        with progress.step("stage"):
-            staged = stage(
-                delivery,
-                day=day,
-                contract=contract,
-                folder=Path(work),
-                workers=settings.workers,
-                on_progress=progress.advance,
-            )
-        with progress.step("explain"):
-            return _explained(staged, settings, contract, line, str(source))
+    with (
+        staging(settings, source, day=day, contract=contract, progress=progress) as staged,
+        progress.step("explain"),
+    ):
+        return _explained(staged, settings, contract, line, str(source))
 
 
 def _explained(staged: Staged, settings: Settings, contract: Contract, line: int, file: str) -> Explained:
