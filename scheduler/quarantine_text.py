@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from datetime import date
+from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Final
 
@@ -36,14 +38,21 @@ def days(found: Sequence[QuarantinedDay], *, back: int, look: Look) -> str:
     return "\n".join([look.paint(lines[0], "faint"), *lines[1:]])
 
 
-def lines(shown: Shown, look: Look) -> str:
-    """Some lines of a day with their reasons and their bytes as text that cannot act."""
+def lines(shown: Shown, look: Look, *, archived: Path | None = None) -> str:
+    """Some lines of a day with their reasons and their bytes as text that cannot act.
+
+    `archived` is the delivery they came in, if it is still there: in it a line can be explained.
+    """
     run = shown.run
     title = look.dot.join((f"day {run.day}", f"run {visible(run.run_id)}", _outcome(run)))
     text = [look.paint(title, "strong")]
     for one in shown.lines:
         text += ["", look.paint(f"line {one.line}", "strong"), *_reasons(one.reasons, look), *_raw(one, look)]
-    text += ["", f"{len(shown.lines):,} of {shown.found:,} lines shown"]
+    text.append("")
+    if archived is not None and shown.lines:
+        file = shlex.quote(str(archived))
+        text.append(f"  one in full: daygate check {file} --date {run.day} --explain {shown.lines[0].line}")
+    text.append(f"{len(shown.lines):,} of {shown.found:,} lines shown")
     if shown.found > len(shown.lines):
         text.append(f"  all: daygate quarantine export {run.day} --output quarantine_{run.day:%Y%m%d}.jsonl")
     return "\n".join(text)

@@ -39,7 +39,8 @@ def show(day: str, *, check: str | None, rule: str | None, limit: int) -> int:
     from scheduler import repair
 
     shown = repair.quarantined_lines(settings, wanted, check=check, rule=rule, limit=limit)
-    write(quarantine_text.lines(shown, look_of(sys.stdout)))
+    archived = settings.deliveries_folder / f"{shown.run.delivery_sha256}.jsonl"
+    write(quarantine_text.lines(shown, look_of(sys.stdout), archived=archived if archived.is_file() else None))
     return ExitCode.OK
 
 
