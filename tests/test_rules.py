@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import polars as pl
 import pytest
 
-from expectations_custom import rules
+from expectations_custom import reasons, rules
+from expectations_custom.one_line import judge_line
 from expectations_custom.outcomes import evaluate
+from pipeline import parse, parse_slow, simulate
 from pipeline.parse import parse_range
+from pipeline.simulate import FAULTS
 
 
 @pytest.fixture
@@ -328,3 +333,32 @@ UNREADABLE = [
 def test_a_line_that_is_no_object_says_why(reasons_of, line, reason):
     """A person can repair it without guessing."""
     assert reasons_of(line) == {(1, reason)}
+
+
+def test_every_problem_of_a_line_has_words():
+    """A kind that the parser learns needs a reason people can read."""
+    parser = Path(parse_slow.__file__).read_text("utf-8") + Path(parse.__file__).read_text("utf-8")
+
+    assert set(re.findall(r'(?:_Refused|\brefused)\("([a-z_0-9]+)"\)', parser)) == set(reasons.LINES)
+
+
+def test_a_line_judged_alone_fails_as_it_does_among_all(contract, day, tmp_path):
+    """Session, duplicates and reasons are those of the whole day, for failing and for good lines."""
+    faults = ("event_id_repeated", "purchase_without_cart", "platform_changed", "day_wrong", "quantity_as_text")
+    faults += ("order_id_repeated", "total_mismatch", "cart_without_view", "line_truncated", "os_not_allowed")
+    path, failing = tmp_path / "events.jsonl", tmp_path / "failing.parquet"
+    simulate.generate(
+        day, contract=contract, output=path, users=80, seed=5, faults={name: FAULTS[name].rate for name in faults}
+    )
+    frame = parse.parse_range(path.read_bytes(), first_line=1, first_offset=0, contract=contract, day=day).frame
+    table = rules.table(contract)
+    evaluate(frame, table, sample_lines=0, failing=failing)
+    found = pl.read_parquet(failing).select("line_no", "check", "rule", "reason")
+    # Of each rule its first two failing lines, and some lines of any kind.
+    looked_at = {*found.group_by("check", "rule").head(2)["line_no"], *range(1, frame.height, frame.height // 10)}
+
+    assert found["check"].n_unique() >= 6
+    for line_no in sorted(looked_at):
+        alone = judge_line(frame.select(rules.columns(contract)).lazy(), table, line_no)
+        among_all = found.filter(pl.col("line_no") == line_no).select("check", "rule", "reason").rows()
+        assert {(j.check, j.rule, j.reason) for j in alone if j.reason is not None} == set(among_all)
