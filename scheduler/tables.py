@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: A run's id holds its attempt.
 _DAY_HEAD: Final = ("day", "outcome", "lines", "loaded", "quarantined", "run")
 _DAY_ALIGNS: Final[tuple[Align, ...]] = ("<", "<", ">", ">", ">", "<")
+_LONGEST_PATH: Final = 1000
 #: Cells a sentence gets at least, however long the name before it.
 _NARROWEST: Final = 30
 _MISSING: Final = "missing"
@@ -83,10 +84,11 @@ def rules(
 ) -> str:
     """Every check with its threshold, and under it each rule with its place in the contract.
 
-    `source` is the contract's file name; thresholds and floors are shares, `floors` of single rules by check/rule.
+    `source` is the contract's path; thresholds and floors are shares, `floors` of single rules by check/rule.
     """
     text = [
-        f"Contract {visible(source)}; the places below are JSON pointers into it.",
+        f"Contract: {visible(source, limit=_LONGEST_PATH)}",
+        "The places below are JSON pointers into it.",
         f"Every single rule also needs {share(floor)} once {floor_lines} lines fail it.",
     ]
     for check, members in table:

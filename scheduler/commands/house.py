@@ -31,7 +31,7 @@ def rules() -> int:
     write(
         tables.rules(
             [(check, table.of(check.id)) for check in all_rules.CHECKS],
-            source=rulebook.source,
+            source=str(chosen.contract or contract.default_path()),
             thresholds={check: chosen.threshold(check) for check in settings.CHECK_IDS},
             severities={check: chosen.severity(check) for check in settings.CHECK_IDS},
             floor=chosen.rule_floor,
