@@ -36,9 +36,9 @@ from great_expectations.render.renderer.page_renderer import ValidationResultsPa
 from expectations_custom.renderers import FAILED, NOT_APPLICABLE, NOT_JUDGED, PASSED, WARNED, raised_type, state
 from expectations_custom.rules import CHECKS
 from gx.answers import check_id, details_of
-from gx.files import fresh_folder, replace_file, sync_folder
 from gx.views import ASSETS, PageView
 from pipeline.errors import DaygateError
+from pipeline.files import fresh_folder, replace_file, sync_folder
 from pipeline.records import DaySummary, Release, Verdict
 from pipeline.wording import percent, share
 

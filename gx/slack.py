@@ -17,9 +17,9 @@ from great_expectations.checkpoint.actions import ActionContext, ValidationActio
 from great_expectations.checkpoint.checkpoint import CheckpointResult
 
 from gx.answers import OTHER, answers_of, check_result, details_of
-from gx.files import replace_file
 from pipeline import alerts
 from pipeline.errors import StepFailed
+from pipeline.files import replace_file
 from pipeline.records import Alert, Verdict
 from pipeline.settings import ZONE
 

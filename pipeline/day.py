@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ from pipeline.database import Connection
 from pipeline.delivery import take, verify_unchanged
 from pipeline.errors import BusyError, DaygateError, ExitCode, RefusedFile, StepFailed
 from pipeline.failpoints import failpoint
+from pipeline.files import replace_file
 from pipeline.progress import Progress
 from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, Release, Run, Staged, Verdict
 from pipeline.settings import Settings
@@ -275,9 +275,4 @@ def _require_last(connection: Connection, order: DayOrder) -> None:
 def write_report(path: Path, summary: DaySummary, report: CheckReport) -> None:
     """Leave the whole story of the run as JSON: the ledger's fields and the checks."""
     story = {**asdict(summary), **publish.report_facts(report)}
-    partial = path.with_suffix(".tmp")
-    with partial.open("w", encoding="utf-8") as file:
-        json.dump(story, file, ensure_ascii=False, indent=1, default=str)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    replace_file(path, json.dumps(story, ensure_ascii=False, indent=1, default=str).encode())

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
 from pipeline.errors import RefusedFile, StepFailed
+from pipeline.files import sync_entries
 from pipeline.records import Delivery
 from pipeline.sniff import HEAD, require_json_lines
 
@@ -213,7 +214,7 @@ def _read(file: BinaryIO, name: str, place: Path, most_bytes: int, *, suffix: st
         kept = place / f"{hashed.hash.hexdigest()}.jsonl"
         if not (kept.is_file() and not kept.is_symlink() and filecmp.cmp(kept, temporary, shallow=False)):
             Path(temporary).replace(kept)
-            _sync_folder(place)
+            sync_entries(place)
     finally:
         Path(temporary).unlink(missing_ok=True)
     identity = identity_of(kept.stat(follow_symlinks=False))
@@ -243,14 +244,6 @@ def _no_room(name: str, error: OSError) -> StepFailed:
         step="stage",
         hint="Make room in the data folder (DAYGATE_HOME) or the temporary folder, then run again.",
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _blocks(file: _Hashed, name: str) -> Iterator[bytes]:

@@ -10,7 +10,6 @@ import codecs
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import SettingsError
+from pipeline.files import appearing
 from pipeline.quarantine import failing_lines
 from pipeline.records import Delivery, Staged
 from pipeline.stage import raw_lines
@@ -77,15 +77,11 @@ def write_lines(frames: Iterator[pl.DataFrame], path: Path, *, source: Source) -
     Raises:
         SettingsError: the path cannot be written, or Parquet cannot hold a line.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with partial.open("wb") as file:
+        with appearing(path) as file:
             _WRITERS[path.suffix](frames, file, cache(source))
-        partial.replace(path)
     except OSError as error:
         raise SettingsError(f"The lines cannot be written ({error.strerror}).", hint="Check the path.") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from pipeline.contract import Contract
 from pipeline.errors import SettingsError, StepFailed
+from pipeline.files import appearing
 from pipeline.settings import ZONE
 from pipeline.simulate import pieces, shop
 from pipeline.simulate.plan import Planner
@@ -87,29 +86,13 @@ def _check_arguments(
 def _write_atomically(path: Path, chunks: Iterable[memoryview]) -> tuple[int, str]:
     """Writes beside the target and renames, so that nobody ever sees half a file; (bytes, sha256)."""
     digest, size = hashlib.sha256(), 0
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with draft.open("xb") as file:
-                for chunk in chunks:
-                    file.write(chunk)
-                    digest.update(chunk)
-                    size += len(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        with appearing(path) as file:
+            for chunk in chunks:
+                file.write(chunk)
+                digest.update(chunk)
+                size += len(chunk)
     except OSError as error:
         raise StepFailed(f"{path}: cannot be written ({error.strerror}).", step="generate") from error
     return size, digest.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

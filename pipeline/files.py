@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextmanager
@@ -29,21 +31,31 @@ def fresh_folder(target: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(target)
             raise
-        _sync_entries(target.parent)
+        sync_entries(target.parent)
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
+@contextmanager
+def appearing(path: Path) -> Iterator[BinaryIO]:
+    """A new file that takes the place of `path` when the block ends well, on disk by then, and vanishes otherwise."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with partial.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        sync_entries(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """Replace a file in one step, on disk when this returns."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("wb") as file:
+    with appearing(path) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    _sync_entries(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -53,10 +65,11 @@ def sync_folder(folder: Path) -> None:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
     for path in (folder, *(p for p in folder.rglob("*") if p.is_dir())):
-        _sync_entries(path)
+        sync_entries(path)
 
 
-def _sync_entries(folder: Path) -> None:
+def sync_entries(folder: Path) -> None:
+    """The names in a folder on disk when this returns."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
