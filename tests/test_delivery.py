@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import os
+import tempfile
 import resource
 import time
 import zlib
@@ -254,13 +255,25 @@ def test_row_27_a_full_disk_is_a_failed_step(tmp_path):
         delivery._write(blocks, full, "a.jsonl")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_without_read_permission_is_refused(tmp_path):
-    """The system's reason is passed on."""
-    path = written(tmp_path / "a.jsonl", PLAIN)
-    path.chmod(0)
+@pytest.fixture
+def ordinary():
+    """An ordinary user for the length of a test: root may read everything."""
+    nobody = 65534
+    if os.geteuid() == 0:
+        os.seteuid(nobody)
+        yield
+        os.seteuid(0)
+    else:
+        yield
 
-    assert refused(path).reason == "unreadable"
+
+def test_a_file_without_read_permission_is_refused(ordinary):
+    """The system's reason is passed on."""
+    with tempfile.TemporaryDirectory() as folder:  # the user's own, unlike pytest's
+        path = written(Path(folder) / "a.jsonl", PLAIN)
+        path.chmod(0)
+
+        assert refused(path).reason == "unreadable"
 
 
 def test_an_archive_folder_that_cannot_be_made_is_a_failed_step(tmp_path):
