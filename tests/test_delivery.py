@@ -6,8 +6,8 @@ import gzip
 import hashlib
 import io
 import os
-import tempfile
 import resource
+import tempfile
 import time
 import zlib
 from pathlib import Path
