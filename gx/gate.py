@@ -173,8 +173,8 @@ def _lines_failing(failing: Path, checks: list[str]) -> int:
     """Lines that fail one of the checks; the file is sorted by line and can be longer than the delivery."""
     lines, last = 0, None
     with parquet.ParquetFile(failing) as file:
-        for batch in file.iter_batches(columns=["line_no", "check"]):
-            found = pl.DataFrame(pl.from_arrow(batch)).filter(pl.col("check").is_in(checks))["line_no"]
+        for batch in file.iter_batches(columns=["line_no", "check", "rule"]):
+            found = pl.DataFrame(pl.from_arrow(batch)).filter(kept_out(checks))["line_no"]
             if len(found):
                 lines += found.n_unique() - (found[0] == last)
                 last = found[-1]
