@@ -28,9 +28,9 @@ DAY = date(2026, 1, 15)
 NAME = "events_20260115.jsonl"
 _BLANK = b" \t\r\n"
 QUICK = examples(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-LONG = examples(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+LONG = examples(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 FEW = examples(max_examples=7, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-MANY = examples(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = examples(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
