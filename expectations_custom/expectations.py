@@ -16,6 +16,7 @@ from great_expectations.expectations.expectation import BatchExpectation
 from great_expectations.expectations.metadata_types import FailureSeverity
 
 from expectations_custom import rules
+from expectations_custom.checks import CHECKS, Check
 from expectations_custom.metric import METRIC
 from expectations_custom.outcomes import Counts, Outcomes
 from expectations_custom.renderers import CheckRenderers
@@ -41,7 +42,7 @@ class CheckExpectation(CheckRenderers, BatchExpectation):  # type: ignore[misc] 
         sample_lines: at most so many failing lines in the result.
     """
 
-    check: ClassVar[rules.Check]
+    check: ClassVar[Check]
     title: ClassVar[str]
     says: ClassVar[str]
 
@@ -126,7 +127,7 @@ def _rule_details(rule: rules.Rule, found: Counts) -> dict[str, Any]:
     }
 
 
-_REQUIRED, _UNIQUE, _VALUES, _FUNNEL, _TIMES, _ORDERS, _PLATFORM = rules.CHECKS
+_REQUIRED, _UNIQUE, _VALUES, _FUNNEL, _TIMES, _ORDERS, _PLATFORM = CHECKS
 
 
 class ExpectRequiredFields(CheckExpectation):

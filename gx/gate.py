@@ -23,6 +23,7 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 from pyarrow import parquet
 
 from expectations_custom import ALL, columns, rules
+from expectations_custom.checks import Check
 from gx import suite as suites
 from gx.answers import answers_of, check_id, check_result, details_of, unjudged
 from gx.verdict import Decision, Judged, decide
@@ -127,7 +128,7 @@ def _run(
     return result, None
 
 
-def _found(check: rules.Check, answers: list[CheckResult], settings: Settings, error: str | None) -> CheckResult:
+def _found(check: Check, answers: list[CheckResult], settings: Settings, error: str | None) -> CheckResult:
     """The check's one answer; a check that came back never or twice could not be judged."""
     mine = [answer for answer in answers if answer.id == check.id]
     if len(mine) == 1:

@@ -33,8 +33,8 @@ from great_expectations.core.expectation_validation_result import (
 from great_expectations.expectations.registry import get_expectation_impl
 from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
 
+from expectations_custom.checks import CHECKS
 from expectations_custom.renderers import FAILED, NOT_APPLICABLE, NOT_JUDGED, PASSED, WARNED, raised_type, state
-from expectations_custom.rules import CHECKS
 from gx.answers import check_id, details_of
 from gx.views import ASSETS, PageView
 from pipeline.errors import DaygateError

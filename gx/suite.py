@@ -15,6 +15,7 @@ from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
 
 from expectations_custom import ALL, rules
+from expectations_custom.checks import Check
 from pipeline.contract import Contract
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings
@@ -61,7 +62,7 @@ def _know_floors(settings: Settings, contract: Contract) -> None:
 
 
 def _check(expectation: type[Any], settings: Settings, failing_rows: Path | None) -> Expectation:
-    check: rules.Check = expectation.check
+    check: Check = expectation.check
     built: Expectation = expectation(
         mostly=settings.threshold(check.id),
         rule_floor=settings.rule_floor,

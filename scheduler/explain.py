@@ -152,7 +152,7 @@ def _exactly(judgement: Judgement, found: dict[str, Any] | None) -> Judgement:
     """The judgement told as exactly as only the raw line allows: missing, null and empty are three reasons."""
     from dataclasses import replace
 
-    from expectations_custom.rules import CHECKS
+    from expectations_custom.checks import CHECKS
 
     name = judgement.field
     if judgement.check != CHECKS[0].id or judgement.reason is None or found is None or name is None:

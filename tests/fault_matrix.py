@@ -16,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-from expectations_custom import rules
+from expectations_custom import checks
 from gx import gate
 from pipeline import contract as contracts
 from pipeline import simulate
@@ -90,7 +90,7 @@ def measure(fault: Fault, folder: Path) -> Row:
 def markdown(rows: Iterable[Row]) -> str:
     """The table, with a sentence above that counts."""
     rows = list(rows)
-    ids = [check.id for check in rules.CHECKS]
+    ids = [check.id for check in checks.CHECKS]
     exact = sum(row.exact for row in rows)
     summary = (
         f"Each fault was planted in a simulated day of {EVENTS:,} events at its default rate. "
@@ -100,7 +100,7 @@ def markdown(rows: Iterable[Row]) -> str:
     lines = [
         summary,
         "",
-        "| `daygate generate --fault` | what it plants | " + " | ".join(c.title for c in rules.CHECKS) + " | rule |",
+        "| `daygate generate --fault` | what it plants | " + " | ".join(c.title for c in checks.CHECKS) + " | rule |",
         "|---|---|" + ":-:|" * len(ids) + "---|",
     ]
     for row in rows:

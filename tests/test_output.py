@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.progress import Progress as Bars
 
-from expectations_custom.rules import Check, Rule
+from expectations_custom.checks import Check
+from expectations_custom.rules import Rule
 from pipeline.progress import Silent
 from pipeline.records import CheckReport, CheckResult, DaySummary, RuleResult, Sample, Verdict
 from pipeline.wording import percent, visible

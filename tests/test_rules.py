@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from expectations_custom import reasons, rules
+from expectations_custom import checks, reasons, rules
 from expectations_custom.one_line import judge_line
 from expectations_custom.outcomes import evaluate
 from pipeline import parse, parse_slow, simulate
@@ -248,7 +248,7 @@ def test_every_rule_of_the_table_has_an_id_of_its_own(contract):
     found = [(rule.check, rule.id) for rule in rules.table(contract).rules]
 
     assert len(found) == len(set(found))
-    assert {check for check, _ in found} == {check.id for check in rules.CHECKS}
+    assert {check for check, _ in found} == {check.id for check in checks.CHECKS}
 
 
 def test_an_empty_frame_fails_nothing_and_looks_at_nothing(contract, day):
