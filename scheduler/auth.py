@@ -73,9 +73,9 @@ def known_names(settings: Settings) -> frozenset[str]:
     )
 
 
-def name_of(host: bytes) -> str:
+def name_of(host: str) -> str:
     """The name of a Host header without its port, in lower case; empty when it is no such header."""
-    text = host.decode("ascii", "replace").lower()
+    text = host.lower()
     bracketed = text.startswith("[")
     name, _, rest = text[1:].partition("]") if bracketed else text.partition(":")
     port = rest.removeprefix(":") if bracketed else rest

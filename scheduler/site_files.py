@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
@@ -86,7 +86,7 @@ def _names(path: str) -> list[str] | None:
     return names if fits else None
 
 
-def _open(folder: Path, names: list[str]) -> _Opened | str | None:
+def _open(folder: Path, names: list[str]) -> _Opened | Literal["folder"] | None:
     """The open file; `folder` when the names lead to one; None when they lead nowhere."""
     suffix = Path(names[-1]).suffix
     try:
