@@ -113,9 +113,7 @@ class DayRunner:
 
     def _publish(self, run: Run, staged: Staged, report: CheckReport, released: Release | None) -> DayOutcome:
         with self._step("load"):
-            receipt = self._repeated(
-                "load", lambda: load.load(self.database_url, run, staged, report, self.contract)
-            )
+            receipt = self._repeated("load", lambda: load.load(self.database_url, run, staged, report, self.contract))
         with self._step("marts"):
             tables = self._repeated("marts", lambda: marts.build(self.database_url, run, receipt))
         with self._step("publish"):

@@ -31,7 +31,8 @@ _ERROR_LENGTH: Final = 2000
 _COLUMNS: Final = (
     "run_id, day, attempt, trigger, engine, status, verdict, delivery_sha256, lines, loaded, quarantined,"
     " unique_users, sessions, purchases, trim_scale(revenue)::text AS revenue, timings, started_at, finished_at,"
-    " is_current, error, contract_sha256, delivery_name, delivery_bytes, released_by, release_reason, released_run, failure"
+    " is_current, error, contract_sha256, delivery_name, delivery_bytes, released_by, release_reason, released_run,"
+    " failure"
 )
 
 

@@ -40,7 +40,7 @@ def repeated(step: str, work: Callable[[], T], *, first_wait: float) -> T:
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TransientError),
         stop=tenacity.stop_after_attempt(TRIES.get(step, _USUAL_TRIES)),
-        wait=tenacity.wait_exponential_jitter(initial=first_wait, max=_LONGEST_WAIT, jitter=first_wait),
+        wait=tenacity.wait_exponential(multiplier=first_wait, max=_LONGEST_WAIT) + tenacity.wait_random(0, first_wait),
         before_sleep=lambda state: _tell(step, state),
         reraise=True,
     )

@@ -1,0 +1,116 @@
+"""The service: a thin clock over `reconcile`, the web beside it, and an orderly end.
+
+APScheduler runs in the main thread and decides nothing: a cron trigger at `run_at`, a tick a minute and the start
+all call the same function, and the ledger says what is due. So nothing is missed that the clock misses.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from typing import Final
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from pipeline import database
+from pipeline.errors import DaygateError, TransientError
+from pipeline.settings import ZONE, Settings
+from scheduler import app, orphans, web
+from scheduler.health import Heartbeat
+from scheduler.reconcile import Reconciler
+from scheduler.screen import event
+
+#: Seconds between two looks at the ledger, and between two signs of life.
+TICK_SECONDS: Final = 60
+BEAT_SECONDS: Final = 10
+
+
+class Service:
+    """Everything `daygate serve` keeps going, in one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._heartbeat = Heartbeat()
+        self._asked_to_stop = threading.Event()
+        self._signals = 0
+        self.reconciler = Reconciler(settings=settings)
+        self._scheduler = BlockingScheduler(
+            timezone=ZONE,
+            executors={"default": ThreadPoolExecutor(4)},
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; call it from the main thread.
+
+        Returns:
+            0: told to stop, and stopped within the grace time.
+
+        Raises:
+            SettingsError: the database is of a newer version, the login is refused, the web address is taken.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal it was started from may go
+        self._prepare()
+        site = web.start(self._settings, self._heartbeat)
+        try:
+            self._add_jobs()
+            threading.Thread(target=self._stop_when_asked, name="stop", daemon=True).start()
+            event("service.started", run_at=f"{self._settings.run_at:%H:%M}", source=self._settings.source)
+            self._scheduler.start()
+        finally:
+            self.reconciler.close()
+            site.stop()
+            event("service.stopped")
+        return 0
+
+    def _prepare(self) -> None:
+        """Refuse what no waiting can cure; a database that is away for now is waited for by the ticks."""
+        try:
+            database.upgrade(app.database_url(self._settings))
+        except TransientError as error:
+            event("database.away", level="WARNING", error=error.message)
+
+    def _add_jobs(self) -> None:
+        at = self._settings.run_at
+        cron = CronTrigger(hour=at.hour, minute=at.minute, second=at.second, timezone=ZONE)
+        self._scheduler.add_job(self._reconcile, args=["boot"], id="boot")
+        self._scheduler.add_job(self._reconcile, cron, args=["cron"], id="cron")
+        self._scheduler.add_job(
+            self._reconcile, IntervalTrigger(seconds=TICK_SECONDS, timezone=ZONE), args=["tick"], id="tick"
+        )
+        self._scheduler.add_job(
+            self._heartbeat.beat, IntervalTrigger(seconds=BEAT_SECONDS, timezone=ZONE), id="heartbeat"
+        )
+
+    def _reconcile(self, trigger: str) -> None:
+        """One call whose failure costs nothing but this call."""
+        try:
+            self.reconciler.reconcile(trigger)
+            if self.reconciler.child is None:
+                orphans.reap(keep=frozenset())
+        except DaygateError as error:
+            event("reconcile.failed", level="ERROR", trigger=trigger, error=error.message, hint=error.hint)
+        except Exception as error:  # noqa: BLE001  # the clock's boundary: a bug must not end the service in silence
+            event("reconcile.failed", level="ERROR", trigger=trigger, error=f"a bug: {type(error).__name__}")
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        """First: stop in order. Second: end at once; the ledger finds out by itself."""
+        self._signals += 1
+        if self._signals > 1:
+            child = self.reconciler.child
+            if child is not None:
+                child.kill()
+            os._exit(128 + number)
+        self._asked_to_stop.set()
+
+    def _stop_when_asked(self) -> None:
+        self._asked_to_stop.wait()
+        event("service.stopping")
+        self.reconciler.close()
+        self._scheduler.shutdown(wait=False)
