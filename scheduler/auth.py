@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import binascii
 import hmac
+import re
 from base64 import b64decode
 from collections.abc import Callable
 from hashlib import sha256
 from ipaddress import ip_address
+from typing import Final
 
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings
 
+_HINT: Final = "Set DAYGATE_WEB_USER and DAYGATE_WEB_PASSWORD, or DAYGATE_WEB_HOST=127.0.0.1"
+_HOST: Final = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::[0-9]*)?")
 #: Answers whether an Authorization header (None when there was none) opens the site.
 Doorkeeper = Callable[[bytes | None], bool]
 
@@ -35,9 +39,6 @@ def doorkeeper(settings: Settings) -> Doorkeeper:
     known = _digest(f"{user}:{password}".encode())
     # Digests are of equal length, so the time of the comparison tells nothing about the login.
     return lambda header: hmac.compare_digest(known, _digest(_credentials(header)))
-
-
-_HINT = "Set DAYGATE_WEB_USER and DAYGATE_WEB_PASSWORD, or DAYGATE_WEB_HOST=127.0.0.1"
 
 
 def is_loopback(host: str) -> bool:
@@ -75,8 +76,5 @@ def known_names(settings: Settings) -> frozenset[str]:
 
 def name_of(host: str) -> str:
     """The name of a Host header without its port, in lower case; empty when it is no such header."""
-    text = host.lower()
-    bracketed = text.startswith("[")
-    name, _, rest = text[1:].partition("]") if bracketed else text.partition(":")
-    port = rest.removeprefix(":") if bracketed else rest
-    return name if port == "" or (port.isascii() and port.isdigit()) else ""
+    found = _HOST.fullmatch(host.lower())
+    return (found["address"] or found["name"]) if found else ""

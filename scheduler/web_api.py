@@ -106,8 +106,10 @@ class Api:
         except DaygateError as error:
             return _unanswered(error)
         shown = found[:limit]
-        more = f"/api/runs?limit={limit}&before={shown[-1].run_id}" + (f"&day={day}" if day else "")
-        return _json({"runs": [_run(run) for run in shown], "next": more if len(found) > limit else None})
+        more = None
+        if len(found) > limit:
+            more = f"/api/runs?limit={limit}&before={shown[-1].run_id}" + (f"&day={day}" if day else "")
+        return _json({"runs": [_run(run) for run in shown], "next": more})
 
     async def run(self, request: Request) -> Response:
         """One run with its checks and their rules."""

@@ -47,8 +47,10 @@ class ImpatientProtocol(H11Protocol):
         """Start the clock, and make room."""
         super().connection_made(transport)
         self._wait(self.head_seconds)
-        if len(self.connections) > self.most_connections:
-            idle = [one for one in self.connections if isinstance(one, ImpatientProtocol) and not one.busy]
+        # Those that are being closed leave the set only when the loop turns.
+        others = [one for one in self.connections if not one.transport.is_closing()]
+        if len(others) > self.most_connections:
+            idle = [one for one in others if isinstance(one, ImpatientProtocol) and not one.busy]
             min(idle, key=lambda one: one.since, default=self).transport.abort()
 
     def data_received(self, data: bytes) -> None:
