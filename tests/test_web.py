@@ -226,14 +226,15 @@ def test_a_site_that_is_not_there_yet_is_404(client, home):
 @pytest.mark.parametrize(
     "path",
     [
-        "/../secret.html", "/..%2fsecret.html", "/%2e%2e/secret.html", "/%2e%2e%2fsecret.html", "/%252e%252e/secret.html",
-        "/assets/../../secret.html", "/..\\secret.html", "/..%5csecret.html", "//secret.html", "//etc/passwd",
-        "/%2fetc/passwd", "/assets//daygate.css", "/./index.html", "/index.html%00.css", "/index.html%00", "/%0aindex.html",
-        "/%ff%fe", "/\u00e9.html".encode().decode("latin-1"), "/%c0%ae%c0%ae/secret.html", "/.hidden.html", "/assets/.x/index.html",
-        "/notes.txt", "/index.html/", "/index.html/x.html", "/" + "a" * 5000, "/a" * 500, "/file:///etc/passwd", "/~root",
-        "/%E2%80%AE.html", "/index.html;x", "/index.html.", "/INDEX.HTML",
+        *("/../secret.html", "/..%2fsecret.html", "/%2e%2e/secret.html", "/%2e%2e%2fsecret.html"),
+        *("/%252e%252e/secret.html", "/assets/../../secret.html", "/..\\secret.html", "/..%5csecret.html"),
+        *("//secret.html", "//etc/passwd", "/%2fetc/passwd", "/assets//daygate.css", "/./index.html", "/~root"),
+        *("/index.html%00.css", "/index.html%00", "/%0aindex.html", "/%ff%fe", "/\u00e9.html", "/%E2%80%AE.html"),
+        *("/%c0%ae%c0%ae/secret.html", "/.hidden.html", "/assets/.x/index.html", "/notes.txt", "/index.html/"),
+        *("/index.html/x.html", "/" + "a" * 5000, "/a" * 500, "/file:///etc/passwd", "/index.html;x"),
+        *("/index.html.", "/INDEX.HTML"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_plain_path_of_the_site_does_not_exist(quiet, path):
     """Traversal in every spelling, hidden files, unknown types, names too long or too deep."""
     answer = quiet.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("latin-1"))
@@ -277,8 +278,9 @@ def test_the_site_is_for_reading(quiet, method, path):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "", "localhost:80:80", "[::1", "a@localhost"]
-)  # fmt: skip
+    "host",
+    ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "", "localhost:80:80", "[::1", "a@localhost"],
+)
 def test_a_name_that_is_not_ours_gets_nothing(quiet, host):
     """Another site that lets its name point here reads neither pages nor the ledger."""
     for path in ("/", "/api/runs", "/metrics"):
@@ -417,7 +419,6 @@ def test_a_client_that_takes_nothing_is_left(serve, home):
         connection.sendall(b"GET /big.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
         wait_until(lambda: open_connections(client) == 1)
         wait_until(lambda: open_connections(client) == 0)
-        assert len(read_all(connection)) < 20_000_000
 
 
 def test_many_slow_clients_leave_room_for_others(serve):
@@ -639,29 +640,39 @@ def test_metrics_tell_the_newest_day(serve, database_url, tmp_path):
     assert values(found["daygate_published_day_timestamp_seconds"]) == {(): 1768402800}
 
 
+def test_both_formats_tell_the_same(serve, database_url, tmp_path):
+    """Each is read by its own parser."""
+    run_day(database_url, tmp_path, day_of(tmp_path))
+    client = serve(database_url=database_url)
+    text = client.ask("/metrics").body.decode()
+    other = client.ask("/metrics", Accept="application/openmetrics-text").body.decode()
+
+    plain, opened = families(text), families(other, openmetrics_families)
+    assert plain.keys() == opened.keys() >= {"daygate_runs", "daygate_build_info", "process_resident_memory_bytes"}
+    for name in ("daygate_runs", "daygate_events", "daygate_day_events", "daygate_check_threshold_ratio"):
+        assert values(plain[name]) == values(opened[name])
+
+
 @pytest.mark.parametrize(
     ("accept", "open_metrics"),
     [
         ("application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.3,*/*;q=0.1", True),
         ("application/openmetrics-text", True),
         ("application/openmetrics-text;q=0.0,text/plain", False),
-        ("application/openmetrics-text;version=x\x7f", True),
+        ("application/openmetrics-text;version=x;escaping=y", True),
         ("text/plain", False),
         ("*/*", False),
+        (";;,,=", False),
         ("", False),
     ],
 )
-def test_metrics_come_in_the_format_asked_for(serve, database_url, accept, open_metrics):
-    """Both formats are read by their own parsers; the counters agree."""
-    answer = serve(database_url=database_url).ask("/metrics", Accept=accept)
-    text, kind = answer.body.decode(), answer.headers["content-type"]
+def test_metrics_come_in_the_format_asked_for(quiet, accept, open_metrics):
+    """Prometheus' plain text to everyone else; also while the database is away."""
+    answer = quiet.ask("/metrics", Accept=accept)
+    kind = "application/openmetrics-text; version=1.0.0" if open_metrics else "text/plain; version=0.0.4"
 
-    assert kind.startswith(
-        "application/openmetrics-text; version=1.0.0" if open_metrics else "text/plain; version=0.0.4"
-    )
-    assert text.endswith("# EOF\n") == open_metrics
-    found = families(text, openmetrics_families if open_metrics else prometheus_families)
-    assert {"daygate_runs", "daygate_events", "daygate_build_info", "process_resident_memory_bytes"} <= found.keys()
+    assert answer.headers["content-type"].startswith(kind)
+    assert answer.body.endswith(b"# EOF\n") == open_metrics
 
 
 # -- runs ----------------------------------------------------------------------------------------
@@ -717,18 +728,23 @@ def test_a_run_is_told_with_its_checks(serve, database_url, tmp_path):
         "day=x'", "before=..%2f", "before=" + "a" * 101, "before=%00", "other=1",
     ],
 )  # fmt: skip
-def test_a_query_that_makes_no_sense_is_told(serve, database_url, query):
-    """Without repeating what was sent."""
-    answer = serve(database_url=database_url).ask(f"/api/runs?{query}")
+def test_a_query_that_makes_no_sense_is_told(quiet, query):
+    """Without repeating what was sent, and without asking the database."""
+    answer = quiet.ask(f"/api/runs?{query}")
 
     assert answer.status == 400
     assert answer.json.keys() == {"error"}
 
 
-@pytest.mark.parametrize("run_id", ["none", "%27;DROP", "..", "a" * 200, "%00", "a%2fb"])
-def test_a_run_that_is_not_there_is_404(serve, database_url, run_id):
-    """Whatever its id looks like."""
-    assert serve(database_url=database_url).ask(f"/api/runs/{run_id}").status == 404
+def test_a_run_that_is_not_there_is_404(serve, database_url):
+    """Its id may be of the right shape."""
+    assert serve(database_url=database_url).ask(f"/api/runs/{RUN}").json == {"error": "There is no such run."}
+
+
+@pytest.mark.parametrize("run_id", ["%27;DROP", "..", "a" * 200, "%00", "a%2fb", "%20", "-x"])
+def test_what_is_no_run_id_is_404(quiet, run_id):
+    """The database is not asked."""
+    assert quiet.ask(f"/api/runs/{run_id}").status == 404
 
 
 def test_the_web_cannot_write(serve, database_url):
