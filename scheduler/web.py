@@ -44,37 +44,23 @@ _OPEN: Final = frozenset({"/healthz", "/readyz"})
 MOST_REQUESTS: Final = 64
 
 
-def start(
-    settings: Settings,
-    health: Health,
-    *,
-    database_url: str | None = None,
-    protocol: type[ImpatientProtocol] = ImpatientProtocol,
-) -> Running:
+def start(settings: Settings, health: Health, *, protocol: type[ImpatientProtocol] = ImpatientProtocol) -> Running:
     """Serve until `stop` is called on what is returned.
 
+    The database need not be there; what comes from the ledger is told as soon as it is.
+
     Args:
-        settings: where, under which names, for whom, and which site.
+        settings: where, under which names, for whom, which site and which ledger.
         health: asked for by `/healthz`.
-        database_url: of the ledger; from the settings when None, which starts the embedded server.
         protocol: how long clients are waited for.
 
     Raises:
         SettingsError: the address cannot be used, or the site would be open beyond this machine.
     """
     doorkeeper = auth.doorkeeper(settings)
-    if database_url is None:
-        from scheduler import app
-
-        database_url = app.database_url(settings)
-    guarded = Guard(_app(settings, health, database_url), doorkeeper=doorkeeper, names=auth.known_names(settings))
+    routes = [*Api(settings, health).routes(), Route("/{path:path}", Site(settings.site_folder).serve)]
+    guarded = Guard(Router(routes, redirect_slashes=False), doorkeeper=doorkeeper, names=auth.known_names(settings))
     return serve(guarded, listen(settings.web_host, settings.web_port), protocol=protocol)
-
-
-def _app(settings: Settings, health: Health, database_url: str) -> Router:
-    site = Site(settings.site_folder)
-    routes = [*Api(settings, health, database_url).routes(), Route("/{path:path}", site.serve)]
-    return Router(routes, redirect_slashes=False)
 
 
 class Guard:

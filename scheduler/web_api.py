@@ -20,7 +20,7 @@ from pipeline.errors import DaygateError, SettingsError, TransientError
 from pipeline.records import CheckResult, DaySummary
 from pipeline.settings import Settings
 from scheduler.metrics import exposition
-from scheduler.web_database import Ledger, Shared
+from scheduler.web_database import Ledger, Shared, address
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,9 @@ class Health(Protocol):
 class Api:
     """The routes; belongs to one event loop."""
 
-    def __init__(self, settings: Settings, health: Health, database_url: str) -> None:
+    def __init__(self, settings: Settings, health: Health) -> None:
         self._health = health
-        self._ledger = Ledger(database_url)
+        self._ledger = Ledger(partial(address, settings))
         shared = partial(Shared, self._ledger, keep=_KEEP_SECONDS, patience=_PATIENCE_SECONDS)
         self._state = shared(partial(_state, settings=settings))
         self._figures = shared(ledger_figures.read)

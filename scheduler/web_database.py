@@ -7,9 +7,10 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Final, Generic, TypeVar
 
-from pipeline import database
+from pipeline import database, postgres
 from pipeline.database import Connection
 from pipeline.errors import TransientError
+from pipeline.settings import Settings
 
 T = TypeVar("T")
 #: Connections the web holds at most; PostgreSQL's others belong to runs.
@@ -18,10 +19,22 @@ _STATEMENT_SECONDS: Final = 5
 _LOCK_SECONDS: Final = 2
 
 
+def address(settings: Settings) -> str:
+    """The configured server, or the embedded one where it runs now; nothing is started.
+
+    Raises:
+        TransientError: the embedded server does not run.
+    """
+    if settings.database_url is not None:
+        return settings.database_url.get_secret_value()
+    return postgres.running_url(settings.home)
+
+
 class Ledger:
     """The database for readers. Belongs to one event loop."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: Callable[[], str]) -> None:
+        """Asks for the URL each time: an embedded server may come back on another port."""
         self._url = url
         self._free = asyncio.Semaphore(_AT_ONCE)
 
@@ -37,7 +50,7 @@ class Ledger:
 
     def _answer(self, question: Callable[[Connection], T]) -> T:
         limits = {"statement_seconds": _STATEMENT_SECONDS, "lock_seconds": _LOCK_SECONDS}
-        with closing(database.connect(self._url, name="web", **limits)) as connection:
+        with closing(database.connect(self._url(), name="web", **limits)) as connection:
             connection.set_session(readonly=True)
             return question(connection)
 

@@ -9,12 +9,15 @@ import json
 import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, timedelta
 from datetime import time as clock_time
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -24,7 +27,7 @@ from pydantic import SecretStr
 from staged_days import DAY, claim, event, purchase, run_day, stage_day
 
 from gx.policy import POLICY
-from pipeline import database
+from pipeline import database, postgres
 from pipeline.errors import SettingsError
 from pipeline.records import Alert
 from pipeline.settings import CHECK_IDS, Settings
@@ -34,6 +37,7 @@ from scheduler.web_server import ImpatientProtocol
 
 pytest_plugins = ["database_fixtures"]
 
+ROOT = Path(__file__).parent.parent
 SECRET = "SECRETCANARY-of-the-site"
 RUN = "20260115-1-0badcafe"
 PAGE = "<!doctype html><title>days</title>"
@@ -113,7 +117,7 @@ def quiet(tmp_path_factory):
     (home / "secret.html").write_text(SECRET)
     (home / "site" / ".hidden.html").write_text(SECRET)
     (home / "site" / "notes.txt").write_text(SECRET)
-    running = web.start(Settings(home=home, web_port=0), Loop(), database_url=NOWHERE)
+    running = web.start(Settings(home=home, web_port=0, database_url=SecretStr(NOWHERE)), Loop())
     yield Client(running)
     running.stop()
 
@@ -130,8 +134,8 @@ def serve(home):
     running = []
 
     def start(*, health=None, database_url=NOWHERE, protocol=ImpatientProtocol, **changes):
-        settings = Settings(home=home, web_port=0, **changes)
-        running.append(web.start(settings, health or Loop(), database_url=database_url, protocol=protocol))
+        settings = Settings(home=home, web_port=0, database_url=SecretStr(database_url), **changes)
+        running.append(web.start(settings, health or Loop(), protocol=protocol))
         return Client(running[-1])
 
     yield start
@@ -357,7 +361,7 @@ def test_only_the_whole_login_opens(serve, header, status):
 def test_an_open_door_beyond_this_machine_is_refused(home, changes):
     """The service does not start rather than show days to everyone, and says what to set."""
     with pytest.raises(SettingsError) as refused:
-        web.start(Settings(home=home, web_port=0, **changes), Loop(), database_url=NOWHERE)
+        web.start(Settings(home=home, web_port=0, **changes), Loop())
 
     assert SECRET not in f"{refused.value} {refused.value.hint}"
     assert "DAYGATE_WEB" in f"{refused.value} {refused.value.hint}"
@@ -374,7 +378,7 @@ def test_with_a_login_it_may_be_bound_anywhere(serve):
 def test_a_port_that_is_taken_is_told(home, client):
     """Before anything is served, in words."""
     with pytest.raises(SettingsError, match=f"port {client.port}"):
-        web.start(Settings(home=home, web_port=client.port), Loop(), database_url=NOWHERE)
+        web.start(Settings(home=home, web_port=client.port), Loop())
 
 
 # -- slow and broken clients ---------------------------------------------------------------------
@@ -527,6 +531,62 @@ def wait_until(holds, seconds=10):
         time.sleep(0.01)
 
 
+# -- the boundary --------------------------------------------------------------------------------
+
+
+def guarded(app, path="/", times=1):
+    """The statuses of requests to an app behind the guard, all under way at once."""
+    guard = web.Guard(app, doorkeeper=lambda _: True, names=frozenset({"localhost"}))
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": [(b"host", b"localhost")]}
+
+    async def one():
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        await guard(dict(scope), None, send)
+        return sent[0]["status"]
+
+    async def all_of_them():
+        return await asyncio.gather(*(one() for _ in range(times)))
+
+    return asyncio.run(all_of_them())
+
+
+async def slowly_answering(scope, receive, send):
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+
+
+def test_a_bug_costs_one_answer(caplog):
+    """500, and in the log its type without what it says."""
+
+    async def broken(scope, receive, send):
+        raise KeyError(SECRET)
+
+    assert guarded(broken) == [500]
+    assert "KeyError" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_too_many_requests_at_once_are_told_to_come_again():
+    """As many as are allowed are answered, and health always."""
+    found = guarded(slowly_answering, times=web.MOST_REQUESTS + 5)
+
+    assert (found.count(200), found.count(503)) == (web.MOST_REQUESTS, 5)
+    assert guarded(slowly_answering, "/healthz", times=web.MOST_REQUESTS + 5) == [200] * (web.MOST_REQUESTS + 5)
+
+
+def test_the_web_loads_neither_great_expectations_nor_spark():
+    """The service stays small; a run brings them in a process of its own."""
+    code = "import sys, scheduler.web; print(sorted({'great_expectations', 'pyspark'} & set(sys.modules)))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+
+    assert told.stdout == "[]\n"
+
+
 # -- health and readiness ------------------------------------------------------------------------
 
 
@@ -573,7 +633,7 @@ def test_a_database_of_another_version_is_not_ready(serve, database_url):
     assert (answer.status, answer.json["schema"]) == (503, "newer")
 
 
-def test_without_a_database_the_site_still_stands_and_says_so(serve):
+def test_without_a_database_the_site_still_stands_and_says_so(serve, caplog):
     """No answer holds the address or the password of the database."""
     client = serve()
 
@@ -583,6 +643,19 @@ def test_without_a_database_the_site_still_stands_and_says_so(serve):
     assert b"\ndaygate_database_up 0.0\n" in client.ask("/metrics").body
     for path in ("/readyz", "/api/runs", "/metrics"):
         assert b"DSNCANARY" not in client.ask(path).body
+    assert "PostgreSQL is not reachable" in caplog.text
+    assert "DSNCANARY" not in caplog.text
+
+
+def test_an_embedded_server_that_does_not_run_is_not_started_by_readers(home):
+    """Asking whether it is ready would otherwise undo `daygate down`."""
+    running = web.start(Settings(home=home, web_port=0), Loop())
+    try:
+        assert Client(running).ask("/readyz").json == {"status": "not ready", "database": "away"}
+    finally:
+        running.stop()
+
+    assert postgres.status(home).state == "absent"
 
 
 def test_a_database_that_accepts_and_never_answers_holds_nobody_up(serve):
@@ -751,7 +824,9 @@ def test_the_web_cannot_write(serve, database_url):
     """Its connections are read-only, so a bug in a query cannot change a ledger."""
 
     async def attempt():
-        await Ledger(database_url).ask(lambda connection: connection.cursor().execute("DELETE FROM pipeline_run_log"))
+        await Ledger(lambda: database_url).ask(
+            lambda connection: connection.cursor().execute("DELETE FROM pipeline_run_log")
+        )
 
     with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
         asyncio.run(attempt())
