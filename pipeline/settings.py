@@ -94,7 +94,8 @@ class Settings(BaseSettings):
         1.0, ge=0, le=600, description="Before a step that met a passing trouble is tried again; doubled each time."
     )
     start_day: date | None = Field(
-        None, description="First day the service answers for; the first day of the ledger, else yesterday, when not set."
+        None,
+        description="First day the service answers for; the first day of the ledger, else yesterday, when not set.",
     )
     run_at: time = Field(time(2), description="When yesterday is due (Asia/Seoul).")
     catch_up_days: int = Field(31, ge=1, le=3660, description="How far back the service catches up after a pause.")

@@ -67,7 +67,7 @@ class Reconciler:
     _hashes: landing.Hashes = field(default_factory=landing.Hashes, init=False)
     _ready: str | None = field(default=None, init=False)
     _leads: bool = field(default=False, init=False)
-    _looked_at: float = field(default=0.0, init=False)
+    _looked_at: float = field(default_factory=monotonic, init=False)
 
     def reconcile(self, trigger: str) -> list[Ran]:
         """Run every day that is due; nothing when a call is under way already or another service leads.
@@ -96,13 +96,14 @@ class Reconciler:
         ran: list[Ran] = []
         if not self._is_leader(url):
             return ran
-        self._tell_late(url)
         while not self.stopping.is_set():
             with database.session(url, name="reconcile", doing="looking for due days") as connection:
                 day = self._next(connection, tried={done.day for done in ran})
             if day is None or not self._is_leader(url):
                 break
             ran.append(self._run(url, day, trigger))
+        # Last: a day that was only waiting for the service to start is not worth an alarm.
+        self._tell_late(url)
         return ran
 
     def _database(self) -> str:

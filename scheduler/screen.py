@@ -108,7 +108,8 @@ def configure_logging(level: str) -> None:
 class Events(logging.Formatter):
     """One event a line: `time LEVEL name key=value …` for people, a JSON object for machines.
 
-    Neither holds a control character or an exception's text.
+    Neither holds a control character or an exception's text. An alert keeps its lines, as in `Plain`; its JSON is
+    one line all the same.
     """
 
     def __init__(self, *, as_json: bool) -> None:
@@ -120,11 +121,15 @@ class Events(logging.Formatter):
         facts: dict[str, object] = dict(getattr(record, "facts", {}))
         if record.exc_info and record.exc_info[0]:
             facts["exception"] = record.exc_info[0].__name__
+        from pipeline.settings import ZONE
+
+        text = record.getMessage()
+        lines = text.split("\n") if record.name == ALERTS else [text]
         head = {
-            "time": datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds"),
+            "time": datetime.fromtimestamp(record.created, ZONE).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "event": visible(record.getMessage(), limit=_LONGEST_RECORD),
+            "event": ("\n" if self._as_json else "\n    ").join(visible(line, limit=_LONGEST_RECORD) for line in lines),
         }
         shown = {name: _fact(value) for name, value in facts.items() if value is not None}
         if self._as_json:

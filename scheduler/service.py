@@ -11,6 +11,7 @@ import signal
 import threading
 from typing import Final
 
+from apscheduler.events import EVENT_SCHEDULER_STARTED
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.cron import CronTrigger
@@ -60,7 +61,8 @@ class Service:
         site = web.start(self._settings, self._heartbeat)
         try:
             self._add_jobs()
-            threading.Thread(target=self._stop_when_asked, name="stop", daemon=True).start()
+            # Not before the clock runs: until then it cannot be stopped.
+            self._scheduler.add_listener(self._clock_runs, EVENT_SCHEDULER_STARTED)
             event("service.started", run_at=f"{self._settings.run_at:%H:%M}", source=self._settings.source)
             self._scheduler.start()
         finally:
@@ -108,6 +110,9 @@ class Service:
                 child.kill()
             os._exit(128 + number)
         self._asked_to_stop.set()
+
+    def _clock_runs(self, _: object) -> None:
+        threading.Thread(target=self._stop_when_asked, name="stop", daemon=True).start()
 
     def _stop_when_asked(self) -> None:
         self._asked_to_stop.wait()
