@@ -65,16 +65,16 @@ class Site:
             names[-1] = INDEX
         opened = await asyncio.to_thread(_open, self._folder, names)
         if opened is None:
-            return not_found()
+            return not_found() if names != [INDEX] else not_found("No day was run yet; its page will be here.")
         if opened == "folder":
             # Every name was checked, so this leads nowhere but to ourselves.
             return RedirectResponse("/" + "/".join(names) + "/", status_code=308)
         return _answer(request, opened, names)
 
 
-def not_found() -> Response:
+def not_found(words: str = "Not found.") -> Response:
     """There is no such thing here."""
-    return PlainTextResponse("Not found.\n", status_code=404, headers={"cache-control": "no-store"})
+    return PlainTextResponse(f"{words}\n", status_code=404, headers={"cache-control": "no-store"})
 
 
 def _names(path: str) -> list[str] | None:

@@ -7,6 +7,7 @@ import base64
 import http.client
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -21,6 +22,8 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families as prometheus_families
 from pydantic import SecretStr
@@ -134,8 +137,8 @@ def serve(home):
     running = []
 
     def start(*, health=None, database_url=NOWHERE, protocol=ImpatientProtocol, **changes):
-        settings = Settings(home=home, web_port=0, database_url=SecretStr(database_url), **changes)
-        running.append(web.start(settings, health or Loop(), protocol=protocol))
+        chosen = Settings(home=home, web_port=0, database_url=SecretStr(database_url), **changes)
+        running.append(web.start(chosen, health or Loop(), protocol=protocol))
         return Client(running[-1])
 
     yield start
@@ -221,10 +224,11 @@ def test_a_folder_without_its_slash_leads_to_it_and_is_never_listed(quiet):
 
 
 def test_a_site_that_is_not_there_yet_is_404(client, home):
-    """Before the first run there is no folder."""
+    """Before the first run there is no folder; whoever looks is told to come again."""
     (home / "site").rename(home / "gone")
+    answer = client.ask("/")
 
-    assert client.ask("/").status == 404
+    assert (answer.status, answer.body) == (404, b"No day was run yet; its page will be here.\n")
 
 
 @pytest.mark.parametrize(
@@ -245,6 +249,26 @@ def test_what_is_no_plain_path_of_the_site_does_not_exist(quiet, path):
 
     assert answer.split()[1] in (b"404", b"400")
     assert SECRET.encode() not in answer
+
+
+@settings(max_examples=150)
+@given(st.lists(st.sampled_from(["..", ".", "", "site", "%2e", "%2f", "\\", "secret.html", "assets", "%00", "%", "é"])))
+def test_no_path_leads_out_of_the_site(quiet, pieces):
+    """However the pieces of a way out are put together."""
+    for glue in ("/", "", "%2f"):
+        path = ("/" + glue.join(pieces)).encode()
+        answer = quiet.send(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert answer.split()[1] in (b"200", b"308", b"400", b"404")
+        assert SECRET.encode() not in answer
+
+
+@settings(max_examples=150)
+@given(st.binary(max_size=300))
+def test_no_bytes_bring_it_down(quiet, noise):
+    """Whatever stands in the head of a request, there is an answer or a closed connection, and no bug."""
+    answer = quiet.send(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + noise + b"\r\nConnection: close\r\n\r\n")
+
+    assert not answer or answer.split()[1] in (b"200", b"400", b"421")
 
 
 def test_links_and_odd_files_inside_the_site_are_not_followed(client, home):
@@ -746,6 +770,22 @@ def test_metrics_come_in_the_format_asked_for(quiet, accept, open_metrics):
 
     assert answer.headers["content-type"].startswith(kind)
     assert answer.body.endswith(b"# EOF\n") == open_metrics
+
+
+def test_every_metric_and_route_is_told(serve, database_url, tmp_path):
+    """docs/web.md names them all."""
+    run_day(database_url, tmp_path, day_of(tmp_path))
+    names = set(
+        re.findall(
+            r"^# TYPE (daygate_\w+)", serve(database_url=database_url).ask("/metrics").body.decode(), re.MULTILINE
+        )
+    )
+    told = (ROOT / "docs" / "web.md").read_text(encoding="utf-8")
+
+    assert names == set(re.findall(r"^\| `(daygate_\w+)", told, re.MULTILINE))
+    assert {"/healthz", "/readyz", "/metrics", "/api/runs", "/api/runs/{run_id}"} <= set(
+        re.findall(r"`(/[^`]*)`", told)
+    )
 
 
 # -- runs ----------------------------------------------------------------------------------------
