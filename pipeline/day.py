@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline import alerts, database, ledger, load, marts, publish, release, simulate
+from pipeline import alerts, database, landing, ledger, load, marts, publish, release, simulate
 from pipeline.contract import Contract
 from pipeline.database import Connection
 from pipeline.delivery import take, verify_unchanged
@@ -177,12 +177,13 @@ class DayRunner:
 
     def _day_file(self, day: date) -> Path:
         """The day's own file, generated when the simulator is the source and it is not there yet."""
+        landed = landing.find(self.settings, day)
+        if landed is not None:
+            return landed.path
         file = self.settings.event_file(day)
-        if file.exists():
-            return file
         if self.settings.source == "landing":
             raise RefusedFile(
-                f"No delivery for {day}: {file} is not there.",
+                f"No complete delivery for {day}: {file} is not there (DAYGATE_LANDING_MARKER says when it is).",
                 reason="missing",
                 hint=f"daygate run --date {day} --file PATH",
             )

@@ -36,11 +36,13 @@ class Landed:
 
 
 def find(settings: Settings, day: date) -> Landed | None:
-    """The day's complete file, the newest when it landed in several forms; None when there is none."""
+    """The day's complete file, the newest when it landed in several forms; None when there is none.
+
+    A generated file needs no marker.
+    """
     plain = settings.event_file(day)
-    found = (
-        _look(plain.with_name(plain.name + suffix), marked=settings.landing_marker == "done") for suffix in _SUFFIXES
-    )
+    marked = settings.source == "landing" and settings.landing_marker == "done"
+    found = (_look(plain.with_name(plain.name + suffix), marked=marked) for suffix in _SUFFIXES)
     return max((landed for landed in found if landed is not None), key=lambda landed: landed.changed_at, default=None)
 
 

@@ -6,9 +6,11 @@ all call the same function, and the ledger says what is due. So nothing is misse
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
+import time
 from typing import Final
 
 from apscheduler.events import EVENT_SCHEDULER_STARTED
@@ -30,6 +32,11 @@ TICK_SECONDS: Final = 60
 BEAT_SECONDS: Final = 10
 
 
+def _wall_ahead() -> float:
+    """Seconds that the clock on the wall is ahead of the one that nobody can set."""
+    return time.time() - time.monotonic()
+
+
 class Service:
     """Everything `daygate serve` keeps going, in one process."""
 
@@ -44,6 +51,9 @@ class Service:
             executors={"default": ThreadPoolExecutor(4)},
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
+
+        # It tells every minute of a long run that the tick waits for it, which it is meant to do.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; call it from the main thread.
@@ -63,6 +73,7 @@ class Service:
             self._add_jobs()
             # Not before the clock runs: until then it cannot be stopped.
             self._scheduler.add_listener(self._clock_runs, EVENT_SCHEDULER_STARTED)
+            threading.Thread(target=self._watch_clock, name="clock", daemon=True).start()
             event("service.started", run_at=f"{self._settings.run_at:%H:%M}", source=self._settings.source)
             self._scheduler.start()
         finally:
@@ -110,6 +121,21 @@ class Service:
                 child.kill()
             os._exit(128 + number)
         self._asked_to_stop.set()
+
+    def _watch_clock(self) -> None:
+        """APScheduler sleeps until its next moment comes; after the clock was put back, that would be hours."""
+        ahead = _wall_ahead()
+        while not self._asked_to_stop.wait(BEAT_SECONDS):
+            before, ahead = ahead, _wall_ahead()
+            if ahead < before - BEAT_SECONDS:
+                event("clock.moved", level="WARNING", seconds=ahead - before)
+                self._start_over()
+
+    def _start_over(self) -> None:
+        """Every job's next moment, counted from now."""
+        for job in self._scheduler.get_jobs():
+            self._scheduler.reschedule_job(job.id, trigger=job.trigger)
+        self._scheduler.wakeup()
 
     def _clock_runs(self, _: object) -> None:
         threading.Thread(target=self._stop_when_asked, name="stop", daemon=True).start()

@@ -420,3 +420,25 @@ def test_a_call_that_meets_trouble_is_told_and_the_clock_goes_on(caplog, tmp_pat
     assert [record.getMessage() for record in caplog.records] == ["reconcile.failed"]
     assert TransientError.__name__ not in caplog.text
     assert due.last_day(due_moment(), Settings(home=tmp_path).run_at) == DAY
+
+
+def test_a_clock_that_was_put_back_does_not_put_the_service_to_sleep(tmp_path):
+    """Every job comes again within its own interval, not when the old moment is reached once more."""
+    service = Service(Settings(home=tmp_path))
+    service._add_jobs()
+    service._scheduler.remove_job("boot")
+    clock = threading.Thread(target=service._scheduler.start, kwargs={"paused": True})
+    clock.start()
+    wait_for(lambda: service._scheduler.state)
+    now = datetime.now(ZONE)
+    for job in service._scheduler.get_jobs():
+        job.modify(next_run_time=now + timedelta(hours=30))
+
+    service._start_over()
+    ahead = {job.id: job.next_run_time - now for job in service._scheduler.get_jobs()}
+    service._scheduler.shutdown(wait=False)
+    clock.join()
+
+    assert ahead["tick"] < timedelta(seconds=65)
+    assert ahead["heartbeat"] < timedelta(seconds=15)
+    assert ahead["cron"] <= timedelta(days=1)
