@@ -30,7 +30,7 @@ _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _LIMIT: Final = re.compile(r"[0-9]{1,3}")
 _PAGE, _LONGEST_PAGE = 50, 200
-_KEEP_SECONDS, _PATIENCE_SECONDS = 2.0, 5.0
+_KEEP_SECONDS = 2.0
 _FRESH: Final = {"cache-control": "no-store"}
 
 
@@ -48,7 +48,7 @@ class Api:
     def __init__(self, settings: Settings, health: Health) -> None:
         self._health = health
         self._ledger = Ledger(partial(address, settings))
-        shared = partial(Shared, self._ledger, keep=_KEEP_SECONDS, patience=_PATIENCE_SECONDS)
+        shared = partial(Shared, self._ledger, keep=_KEEP_SECONDS)
         self._state = shared(partial(_state, settings=settings))
         self._figures = shared(ledger_figures.read)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import http.client
 import json
 import os
@@ -12,8 +13,8 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -92,6 +93,12 @@ class Client:
         with self.connect() as connection:
             connection.sendall(data)
             return read_all(connection)
+
+
+def together(times, do):
+    """What many threads get that do the same at one time."""
+    with ThreadPoolExecutor(times) as pool:
+        return [one.result() for one in [pool.submit(do) for _ in range(times)]]
 
 
 def read_all(connection):
@@ -522,14 +529,7 @@ def test_clients_that_break_off_harm_nobody(quiet):
 
 def test_requests_side_by_side_are_all_answered(quiet):
     """From many quiets at once."""
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(quiet.ask("/").status)) for _ in range(40)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert found == [200] * 40
+    assert together(40, lambda: quiet.ask("/").status) == [200] * 40
 
 
 def test_stopping_ends_every_connection(client):
@@ -682,27 +682,42 @@ def test_an_embedded_server_that_does_not_run_is_not_started_by_readers(home):
     assert postgres.status(home).state == "absent"
 
 
-def test_a_database_that_accepts_and_never_answers_holds_nobody_up(serve):
-    """Many ask, one connection is tried, everyone has an answer in seconds."""
+@pytest.fixture
+def silent_url(monkeypatch):
+    """A database that accepts connections and never says a word, and the count of those connections."""
+    monkeypatch.setattr(Ledger, "patience", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
-        client = serve(database_url=f"postgresql://nobody@127.0.0.1:{port}/none")
-        began = time.monotonic()
-        found = []
-        threads = [threading.Thread(target=lambda: found.append(client.ask("/readyz").json)) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        assert client.ask("/").status == 200
-        for thread in threads:
-            thread.join()
-        silent.settimeout(1)
-        silent.accept()[0].close()
         silent.settimeout(0.1)
-        with pytest.raises(TimeoutError):
-            silent.accept()
+        accepted = []
 
-    assert found == [{"status": "not ready", "database": "away"}] * 8
-    assert time.monotonic() - began < 9
+        def count():
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    accepted.append(silent.accept()[0])
+            return len(accepted)
+
+        yield f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/none", count
+        for connection in accepted:
+            connection.close()
+
+
+def test_a_database_that_never_answers_is_asked_once_for_all(serve, silent_url):
+    """Everyone who asks for readiness has the same answer after a moment."""
+    url, connections = silent_url
+    client = serve(database_url=url)
+
+    assert together(8, lambda: client.ask("/readyz").json) == [{"status": "not ready", "database": "away"}] * 8
+    assert connections() == 1
+
+
+def test_a_database_that_never_answers_holds_few_places_and_no_page(serve, silent_url):
+    """Readers of the ledger are sent away after a moment; those of the site notice nothing."""
+    url, connections = silent_url
+    client = serve(database_url=url)
+
+    assert together(30, lambda: client.ask("/api/runs").status) == [503] * 30
+    assert client.ask("/").status == 200
+    assert connections() <= 4
 
 
 # -- metrics -------------------------------------------------------------------------------------
