@@ -96,14 +96,18 @@ class Reconciler:
         ran: list[Ran] = []
         if not self._is_leader(url):
             return ran
-        while not self.stopping.is_set():
-            with database.session(url, name="reconcile", doing="looking for due days") as connection:
-                day = self._next(connection, tried={done.day for done in ran})
-            if day is None or not self._is_leader(url):
-                break
-            ran.append(self._run(url, day, trigger))
-        # Last: a day that was only waiting for the service to start is not worth an alarm.
-        self._tell_late(url)
+        try:
+            while not self.stopping.is_set():
+                with database.session(url, name="reconcile", doing="looking for due days") as connection:
+                    day = self._next(connection, tried={done.day for done in ran})
+                if day is None or not self._is_leader(url):
+                    break
+                ran.append(self._run(url, day, trigger))
+        finally:
+            # Last, because a day that only waited for the service to start is not worth an alarm; and always,
+            # because a contract that cannot be read makes days late as well.
+            if not self.stopping.is_set():
+                self._tell_late(url)
         return ran
 
     def _database(self) -> str:

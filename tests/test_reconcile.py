@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import contract, due
+from pipeline.errors import ContractError
 from pipeline.settings import ZONE
 from scheduler.reconcile import Reconciler
 
@@ -295,6 +296,61 @@ def test_when_the_leader_is_cut_off_another_leads(house, query):
     assert first.reconcile("tick") == []
     first.close()
     second.close()
+
+
+def test_a_leader_that_lost_its_lock_gives_its_run_up(house, query, monkeypatch):
+    """It learns of it while it waits; the run counts as interrupted, and the new leader takes the day."""
+    monkeypatch.setattr("scheduler.child._WATCH_SECONDS", 0.5)
+    house.how = "hangs"
+    first, second = house.service(), house.service()
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(first.reconcile, "tick")
+        wait_for(lambda: query("SELECT 1 FROM pipeline_run_log WHERE status = 'running'"))
+        house.how = "published"
+
+        def takes_over():
+            query("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                  " WHERE application_name = 'daygate-leader' AND datname = current_database()")  # fmt: skip
+            second.reconcile("tick")
+            return second._leads
+
+        wait_for(takes_over)
+        (ran,) = call.result(timeout=20)
+    wait_for(lambda: second.reconcile("tick") or query("SELECT 1 FROM pipeline_run_log WHERE is_current"))
+    first.close()
+    second.close()
+
+    assert ran.ending.how == "abandoned"
+    assert query("SELECT failure, status FROM pipeline_run_log ORDER BY attempt") == [
+        ("interrupted", "failed"),
+        (None, "published"),
+    ]
+
+
+def test_a_run_that_hangs_does_not_keep_its_lateness_secret(house, query, monkeypatch):
+    """The deadline of the run may be hours away."""
+    monkeypatch.setattr("scheduler.child._WATCH_SECONDS", 0.05)
+    monkeypatch.setattr("scheduler.reconcile._LATENESS_SECONDS", 0.0)
+    house.how = "hangs"
+    house.now = moment(at="10:00")
+    service = house.service()
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(service.reconcile, "cron")
+        wait_for(lambda: query("SELECT 1 FROM alert_outbox WHERE kind = 'late'"))
+        service.close()
+        call.result(timeout=20)
+
+
+def test_a_contract_that_cannot_be_read_makes_days_late_and_is_not_silent(house, query, tmp_path):
+    """Each call says so; the day is told when it is late, and runs when the contract is good again."""
+    house.now = moment(at="10:00")
+    broken = tmp_path / "contract.json"
+    broken.write_text("{", encoding="utf-8")
+    with pytest.raises(ContractError):
+        house.days(contract=broken)
+
+    assert query("SELECT facts->>'reason' FROM alert_outbox") == [("unpublished",)]
+    assert house.days(contract=None) == [DAY]
 
 
 def test_two_calls_at_the_same_time_are_one(house):
