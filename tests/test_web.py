@@ -507,6 +507,17 @@ def test_broken_requests_get_a_400_or_a_closed_door(quiet, request_bytes):
     assert quiet.ask("/").status == 200
 
 
+def test_a_connection_serves_many_requests(quiet):
+    """One after the other, and sent ahead without waiting; a refusal ends it."""
+    page = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with closing(http.client.HTTPConnection("127.0.0.1", quiet.port, timeout=20)) as connection:
+        for _ in range(3):
+            connection.request("GET", "/")
+            assert connection.getresponse().read().decode() == PAGE
+
+    assert quiet.send(page * 3 + b"POST / HTTP/1.1\r\nHost: localhost\r\n\r\n" + page).count(PAGE.encode()) == 3
+
+
 def test_a_websocket_is_not_offered(quiet):
     """The request to switch is answered like any other."""
     answer = quiet.send(
