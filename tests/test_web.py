@@ -364,7 +364,7 @@ def test_with_a_login_nothing_but_health_is_open(serve):
         (b"Basic " + base64.b64encode(f"reader:{SECRET}".encode()) + b"!", 401),
         (b"Basic \xff\xfe", 401),
         (b"Basic", 401),
-        (b"Bearer " + SECRET.encode(), 401),
+        (b"Bearer " + base64.b64encode(f"reader:{SECRET}".encode()), 401),
         (b"", 401),
     ],
 )
