@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from time import monotonic
-from typing import Final, Literal
+from typing import Final, Literal, NoReturn
 
 from scheduler import orphans
 
@@ -209,5 +209,15 @@ def _follow_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def _leave(code: int) -> NoReturn:
+    """End without taking the libraries apart, which takes seconds, and in which a signal would be fatal."""
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        _code = main(sys.argv[1:])
+    except SystemExit as told:
+        _code = told.code if isinstance(told.code, int) else 1
+    _leave(_code)

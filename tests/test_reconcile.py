@@ -7,13 +7,13 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
 
-from pipeline import contract, due
+from pipeline import contract, database, due, ledger
 from pipeline.errors import ContractError
 from pipeline.settings import ZONE
 from scheduler.reconcile import Reconciler
@@ -261,6 +261,27 @@ def test_a_dead_run_found_at_boot_is_taken_over_at_once(house, query, monkeypatc
         ("failed", "died"),
         ("published", None),
     ]
+
+
+def test_a_day_that_somebody_runs_by_hand_is_left_alone(house, database_url, tmp_path):
+    """The other days go on; when the hand is done and nothing came of it, the day is taken up."""
+    house.now = moment(after=2)
+    with closing(database.connect(database_url, name="hand")) as connection:
+        run = ledger.claim(connection, DAY, trigger="cli", engine="pandas", runs_folder=tmp_path)
+        meanwhile = house.days()
+        ledger.fail(connection, run, error="Gave up.", failure="transient")
+
+    assert meanwhile == [DAY + timedelta(days=1)]
+    assert house.days() == [DAY]
+
+
+def test_a_day_that_crashed_does_not_keep_the_next_one_waiting(house, query):
+    """Both are tried in one call."""
+    house.how = "killed"
+    house.now = moment(after=2)
+
+    assert house.days() == [DAY, DAY + timedelta(days=1)]
+    assert query("SELECT DISTINCT failure FROM pipeline_run_log") == [("died",)]
 
 
 # -- several services ----------------------------------------------------------------------------
