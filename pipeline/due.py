@@ -150,4 +150,5 @@ def is_due(
             return True
         if state.failure != "permanent" and state.rested and state.failures < most_attempts:
             return True
-    return state.contract_sha256 != contract_sha256 or corrected(state)
+    # Rows of before the ledger knew the contract of a failed run say nothing about it.
+    return state.contract_sha256 not in (None, contract_sha256) or corrected(state)

@@ -263,6 +263,16 @@ def test_a_dead_run_found_at_boot_is_taken_over_at_once(house, query, monkeypatc
     ]
 
 
+def test_a_failure_of_before_the_ledger_knew_its_kind_is_tried_so_many_times(house, query, database_url):
+    """Rows of an older daygate: neither forgotten nor tried for ever."""
+    house.how = "transient"
+    house.days(attempts_per_day=2)
+    with closing(database.connect(database_url, name="test")) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE pipeline_run_log SET failure = NULL, contract_sha256 = NULL")
+
+    assert [house.days() for _ in range(3)] == [[DAY], [], []]
+
+
 def test_a_day_that_somebody_runs_by_hand_is_left_alone(house, database_url, tmp_path):
     """The other days go on; when the hand is done and nothing came of it, the day is taken up."""
     house.now = moment(after=2)
