@@ -31,7 +31,7 @@ from pydantic import SecretStr
 from staged_days import DAY, claim, event, purchase, run_day, stage_day
 
 from gx.policy import POLICY
-from pipeline import database, postgres
+from pipeline import database, ledger_figures, postgres
 from pipeline.errors import SettingsError
 from pipeline.records import Alert
 from pipeline.settings import CHECK_IDS, Settings
@@ -650,6 +650,20 @@ def test_ready_when_the_due_day_is_decided(serve, database_url, tmp_path):
 
     second = serve(database_url=database_url, sla_time=clock_time(0)).ask("/readyz")
     assert (second.status, second.json["status"], second.json["ledger"]) == (200, "ready", "ok")
+
+
+@pytest.mark.parametrize(
+    ("first", "late"), [(None, False), (timedelta(days=-2), True), (timedelta(days=-1), False), (timedelta(1), False)]
+)
+def test_before_its_time_only_the_day_before_counts(database_url, first, late):
+    """Of the days the service answers for; on an empty ledger that is yesterday and later."""
+    with closing(database.connect(database_url, name="test")) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT (now() AT TIME ZONE 'Asia/Seoul')::date")
+        today = cursor.fetchone()[0]
+        connection.commit()
+        day = None if first is None else today + first
+
+        assert ledger_figures.is_late(connection, by=clock_time(23, 59, 59, 999999), first=day) is late
 
 
 def test_a_database_that_was_never_set_up_is_not_ready(serve, empty_database_url):
