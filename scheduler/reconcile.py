@@ -205,7 +205,7 @@ class Reconciler:
                 deadline_seconds=self.settings.run_deadline_seconds,
                 grace_seconds=self.settings.grace_seconds,
                 stopping=self.stopping,
-                watch=lambda: self._watch(url),
+                watch=self._watch,
             )
         finally:
             self.child = None
@@ -214,9 +214,13 @@ class Reconciler:
             self._close(url, day, before, trigger, ending)
         return Ran(day=day, ending=ending)
 
-    def _watch(self, url: str) -> bool:
-        """Whether to go on with the run: not when another service leads. Lateness does not wait for it."""
+    def _watch(self) -> bool:
+        """Whether to go on with the run: not when another service leads. Lateness does not wait for it.
+
+        An embedded server that died is started again, so that the run's next try finds it.
+        """
         try:
+            url = self._database()
             if not self._is_leader(url):
                 return False
             if monotonic() - self._looked_at > _LATENESS_SECONDS:

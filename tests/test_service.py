@@ -12,14 +12,16 @@ import sys
 import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import psycopg2
 import pytest
 from pydantic import SecretStr
+from staged_days import discard
 
-from pipeline import due
+from pipeline import due, postgres
 from pipeline.day import RunFailed
 from pipeline.errors import TransientError
 from pipeline.settings import PREFIX, ZONE, Settings
@@ -90,7 +92,8 @@ def serve(variables, tmp_path):
     started: list[Served] = []
 
     def serve(**changes) -> Served:
-        started.append(Served({**variables, **changes}, tmp_path))
+        chosen = {name: value for name, value in {**variables, **changes}.items() if value}
+        started.append(Served(chosen, tmp_path))
         return started[-1]
 
     yield serve
@@ -208,6 +211,33 @@ def test_the_clock_beats_and_the_web_tells(serve, settings):
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
         assert answer.status == 200
     assert served.end() == 0
+
+
+def test_a_database_that_crashes_under_a_run_is_started_again_and_the_day_is_published(serve, settings):
+    """The embedded server is killed in the middle; the service starts it, the run's next try finds it."""
+    home = settings.home
+    served = serve(DAYGATE_DATABASE_URL="")
+    try:
+        wait_for(lambda: served.events("run.started"))
+        url = postgres.ensure_running(home)
+        wait_for(lambda: rows(url, RUNNING))
+        folder = postgres.status(home).folder
+        os.kill(int((folder / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+        wait_for(lambda: [told for told in served.events("run.told") if told["status"] == "published"])
+        code = served.end()
+        published = rows(postgres.ensure_running(home), "SELECT loaded = lines FROM pipeline_run_log WHERE is_current")
+    finally:
+        discard(home)
+
+    assert (code, published) == (0, [(True,)])
+
+
+def rows(url, sql):
+    """What a database answers."""
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SET search_path TO daygate")
+        cursor.execute(sql)
+        return cursor.fetchall()
 
 
 # -- a run that meets trouble --------------------------------------------------------------------
