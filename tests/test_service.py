@@ -152,6 +152,20 @@ def test_a_service_told_to_stop_in_a_run_closes_its_row_and_the_next_one_runs_th
     assert query("SELECT kind FROM alert_outbox WHERE kind = 'step_failed'") == []
 
 
+def test_a_service_told_to_stop_before_it_is_up_ends_as_well(serve):
+    """Importing what it needs takes seconds; the signal is not lost in them."""
+    served = serve(DAYGATE_START_DAY="2999-01-01")
+
+    def listens():
+        status = Path(f"/proc/{served.process.pid}/status").read_text(encoding="utf-8")
+        caught = int(status.split("SigCgt:")[1].split()[0], 16)
+        return caught >> (signal.SIGTERM - 1) & 1
+
+    wait_for(listens)
+
+    assert served.end() == 0
+
+
 def test_a_killed_service_takes_its_run_along(serve, query, settings):
     """The child notices that nobody waits for it any more, and ends its run in order."""
     served = serve()
