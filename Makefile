@@ -10,7 +10,7 @@ DAY ?=
 FILE ?=
 DAY_FLAG := $(if $(DAY),--date $(DAY))
 
-.PHONY: help setup setup-all run test test-slow test-cov lint format generate generate-month validate status docs-export fault-matrix lock down clean
+.PHONY: help setup setup-all run serve test test-slow test-cov lint format generate generate-month validate status docs-export fault-matrix lock down clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ generate-month: $(VENV)/.base ## Simulate the last 30 days
 validate: $(VENV)/.base ## Check a file by hand: FILE=events_20260115.jsonl
 	@test -n '$(FILE)' || { echo 'Which file? Try: make validate FILE=path/to/events_20260115.jsonl'; exit 2; }
 	@$(BIN)/daygate check '$(FILE)' $(DAY_FLAG)
+
+serve: $(VENV)/.base ## Run every day by itself, and show the site
+	@exec $(BIN)/daygate serve
 
 status: $(VENV)/.base ## The last 30 days
 	@$(BIN)/daygate status

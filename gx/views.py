@@ -3,7 +3,7 @@
 Great Expectations' stock view writes cells, headings and tracebacks into HTML as they are and loads
 its looks from other people's servers. This view walks the same tree (document, sections, content
 blocks) with own templates under autoescape. It needs no script, no inline style and no network, so
-the pages work under `POLICY`.
+the pages work under `gx.policy.POLICY`.
 
 It has the constructor and the `render` of a stock view, so it can also be named as `view` of a site
 section in `great_expectations.yml`.
@@ -25,15 +25,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from expectations_custom.renderers import FAILED, NOT_APPLICABLE, NOT_JUDGED, PASSED
+from gx.policy import META_POLICY
 from pipeline.settings import ZONE
 from pipeline.wording import visible
-
-#: What the pages are written for. Served as a header; `frame-ancestors` means nothing in a <meta>.
-POLICY: Final = (
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-META_POLICY: Final = POLICY.rpartition("; ")[0]
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 ASSETS: Final = Path(__file__).parent / "assets"

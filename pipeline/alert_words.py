@@ -27,6 +27,11 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "released_header": "daygate {day}: released by hand",
         "released_said": "*Released* by {by}, only the good lines: {reason}",
         "released_over": "The gate had blocked this day (run {run}):",
+        "late_header": "daygate {day}: late",
+        "late_missing": "No complete delivery had landed by {by} for: {days}. A day is run as soon as its file comes.",
+        "late_unpublished": "Not published by {by}: {days}. `daygate status` shows what became of them.",
+        "late_cut": "Not caught up with, because the service looks back {limit} days only: {days}. "
+        "`daygate backfill --start {first} --end {last}` runs them.",
         "footer": "Run {run}",
     },
     "ko": {
@@ -50,6 +55,11 @@ WORDS: Final[dict[Language, dict[str, str]]] = {
         "released_header": "daygate {day}: 수동 공개",
         "released_said": "*수동 공개* 승인자 {by}, 정상 줄만 공개: {reason}",
         "released_over": "게이트가 차단했던 날짜입니다 (실행 {run}):",
+        "late_header": "daygate {day}: 지연",
+        "late_missing": "{by}까지 완전한 파일이 도착하지 않았습니다: {days}. 파일이 도착하면 바로 실행됩니다.",
+        "late_unpublished": "{by}까지 공개되지 않았습니다: {days}. `daygate status`로 상태를 확인하세요.",
+        "late_cut": "최근 {limit}일만 거슬러 실행하므로 제외된 날짜입니다: {days}. "
+        "`daygate backfill --start {first} --end {last}`로 실행할 수 있습니다.",
         "footer": "실행 {run}",
     },
 }

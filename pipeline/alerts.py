@@ -7,6 +7,7 @@ Facts per kind (JSON-ready, no values from events):
 - `step_failed`: run_id, step, attempt, error
 - `day_completed`: run_id, events, users, purchases, revenue, quarantined, rates [[check id, rate]], warnings
 - `day_released`: run_id, released_run, by, reason, events, users, purchases, revenue, quarantined, checks as above
+- `late`: see `pipeline.lateness`
 
 Everything that is not one of our own words is shown inert: no mention, link, formatting, control or
 reordering character survives, and what looks like an id is masked.
@@ -30,6 +31,7 @@ from urllib.error import URLError
 from pydantic import SecretStr
 from slack_sdk.webhook import WebhookClient, WebhookResponse
 
+from pipeline import lateness
 from pipeline.alert_words import WORDS, Language
 from pipeline.marts import MartTables
 from pipeline.records import Alert, CheckReport, CheckResult, Release, Run, Verdict
@@ -48,6 +50,7 @@ _LOG_LEVELS: Final = {
     "step_failed": logging.ERROR,
     "day_completed": logging.INFO,
     "day_released": logging.WARNING,
+    "late": logging.ERROR,
 }
 
 #: UUIDs, and a few letters before many digits: how customers, orders and visits are named.
@@ -173,7 +176,7 @@ def compose(alert: Alert, *, language: Language = "en") -> SlackMessage:
     """Word an alert; pure, and within Slack's limits whatever the facts hold."""
     words = WORDS[language]
     header, paragraphs = _COMPOSERS[alert.kind](alert, words)
-    footer = words["footer"].format(run=_inert(alert.facts["run_id"]))
+    footer = words["footer"].format(run=_inert(alert.facts.get("run_id", "–")))
     sections = [_section(paragraph) for paragraph in paragraphs[: MAX_BLOCKS - 2]]
     blocks = [
         {"type": "header", "text": {"type": "plain_text", "text": _cut(header, MAX_HEADER), "emoji": False}},
@@ -306,6 +309,7 @@ _COMPOSERS: Final[dict[str, Callable[[Alert, Mapping[str, str]], tuple[str, list
     "step_failed": _step_failed,
     "day_completed": _day_completed,
     "day_released": _day_released,
+    "late": lateness.worded,
 }
 
 

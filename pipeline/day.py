@@ -13,8 +13,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
+from typing import TypeVar
 
-from pipeline import alerts, database, ledger, load, marts, publish, release, simulate
+from pipeline import alerts, database, landing, ledger, load, marts, publish, release, simulate
 from pipeline.contract import Contract
 from pipeline.database import Connection
 from pipeline.delivery import take, verify_unchanged
@@ -22,11 +23,14 @@ from pipeline.errors import BusyError, DaygateError, ExitCode, RefusedFile, Step
 from pipeline.failpoints import failpoint
 from pipeline.files import replace_file
 from pipeline.progress import Progress
-from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, Release, Run, Staged, Verdict
+from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, Failure, Release, Run, Staged, Verdict
+from pipeline.retry import failure_of, repeated
 from pipeline.settings import Settings
 from pipeline.stage import stage
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: Judges a staged delivery; a closed gate comes with its alerts. The run's folder is the work folder.
 Gate = Callable[[Staged, Run], tuple[CheckReport, list[Alert]]]
@@ -95,15 +99,15 @@ class DayRunner:
                 published = ledger.published(connection, order.day)
                 if published and not order.force and self._unchanged(published, delivery):
                     return DayOutcome(summary=published, report=None)
-                with self._attempt(connection, order) as run:
+                with self._attempt(connection, order, delivery) as run:
                     return self._judge(connection, order, run, delivery)
 
     def _judge(self, connection: Connection, order: DayOrder, run: Run, delivery: Delivery) -> DayOutcome:
         _require_last(connection, order)
         with self._step("stage"):
-            staged = self._stage(delivery, order.day, run)
+            staged = self._repeated("stage", lambda: self._stage(delivery, order.day, run))
         with self._step("check"):
-            report, closed = self.gate(staged, run)
+            report, closed = self._repeated("check", lambda: self.gate(staged, run))
             if order.release is not None:
                 release.require_same_answer(connection, order.release, report)
         if report.verdict is not Verdict.PASS and order.release is None:
@@ -112,37 +116,43 @@ class DayRunner:
 
     def _publish(self, run: Run, staged: Staged, report: CheckReport, released: Release | None) -> DayOutcome:
         with self._step("load"):
-            receipt = load.load(self.database_url, run, staged, report, self.contract)
+            receipt = self._repeated("load", lambda: load.load(self.database_url, run, staged, report, self.contract))
         with self._step("marts"):
-            tables = marts.build(self.database_url, run, receipt)
+            tables = self._repeated("marts", lambda: marts.build(self.database_url, run, receipt))
         with self._step("publish"):
             if released is None:
                 news = alerts.day_completed(run=run, report=report, rows=receipt.rows, totals=tables)
             else:
                 news = alerts.day_released(run=run, report=report, rows=receipt.rows, totals=tables, release=released)
-            summary = publish.publish(
-                self.database_url,
-                run,
-                staged,
-                report,
-                receipt,
-                tables,
-                (news,),
-                release=released,
-                timings=self.progress.timings,
+            summary = self._repeated(
+                "publish",
+                lambda: publish.publish(
+                    self.database_url,
+                    run,
+                    staged,
+                    report,
+                    receipt,
+                    tables,
+                    (news,),
+                    release=released,
+                    timings=self.progress.timings,
+                ),
             )
         return self._ended(run, summary, report, (news,))
 
     def _block(self, run: Run, staged: Staged, report: CheckReport, closed: list[Alert]) -> DayOutcome:
         with self._step("block"):
-            summary = publish.block(
-                self.database_url,
-                run,
-                staged,
-                report,
-                closed,
-                contract_sha256=self.contract.sha256,
-                timings=self.progress.timings,
+            summary = self._repeated(
+                "block",
+                lambda: publish.block(
+                    self.database_url,
+                    run,
+                    staged,
+                    report,
+                    closed,
+                    contract_sha256=self.contract.sha256,
+                    timings=self.progress.timings,
+                ),
             )
         return self._ended(run, summary, report, tuple(closed))
 
@@ -170,12 +180,13 @@ class DayRunner:
 
     def _day_file(self, day: date) -> Path:
         """The day's own file, generated when the simulator is the source and it is not there yet."""
+        landed = landing.find(self.settings, day)
+        if landed is not None:
+            return landed.path
         file = self.settings.event_file(day)
-        if file.exists():
-            return file
         if self.settings.source == "landing":
             raise RefusedFile(
-                f"No delivery for {day}: {file} is not there.",
+                f"No complete delivery for {day}: {file} is not there (DAYGATE_LANDING_MARKER says when it is).",
                 reason="missing",
                 hint=f"daygate run --date {day} --file PATH",
             )
@@ -222,8 +233,11 @@ class DayRunner:
                     f"The step {name} met {type(error).__name__}.", step=name, hint="the same command with --debug"
                 ) from error
 
+    def _repeated(self, step: str, work: Callable[[], T]) -> T:
+        return repeated(step, work, first_wait=self.settings.retry_seconds)
+
     @contextmanager
-    def _attempt(self, connection: Connection, order: DayOrder) -> Iterator[Run]:
+    def _attempt(self, connection: Connection, order: DayOrder, delivery: Delivery | None = None) -> Iterator[Run]:
         """Claim the day; whatever happens inside ends in the ledger."""
         run = ledger.claim(
             connection,
@@ -231,6 +245,8 @@ class DayRunner:
             trigger=order.trigger,
             engine=order.engine,
             runs_folder=self.settings.runs_folder,
+            delivery_sha256=None if delivery is None else delivery.sha256,
+            contract_sha256=self.contract.sha256,
         )
         failpoint("claim.done")
         try:
@@ -240,18 +256,26 @@ class DayRunner:
             raise
         except DaygateError as error:
             step = error.step if isinstance(error, StepFailed) else "run"
-            self._record_failure(connection, run, error.message)
+            self._record_failure(run, error.message, failure_of(error))
             alert = alerts.step_failed(
                 day=run.day, run_id=run.run_id, step=step, attempt=run.attempt, error=error.message
             )
             raise RunFailed(error, step=step, alert=alert) from error
         except BaseException as error:
-            self._record_failure(connection, run, f"interrupted by {type(error).__name__}")
+            told_to_stop = isinstance(error, SystemExit | KeyboardInterrupt)
+            self._record_failure(
+                run, f"interrupted by {type(error).__name__}", "interrupted" if told_to_stop else "died"
+            )
             raise
 
-    def _record_failure(self, connection: Connection, run: Run, error: str) -> None:
+    def _record_failure(self, run: Run, error: str, failure: Failure) -> None:
+        def record() -> None:
+            # The connection of the run may be the very one that was lost.
+            with database.session(self.database_url, name="failure", doing="recording the failure") as connection:
+                ledger.fail(connection, run, error=error, failure=failure)
+
         try:
-            ledger.fail(connection, run, error=error)
+            self._repeated("failure", record)
         except DaygateError as lost:
             # The lease runs out by itself; the error that led here is the one to tell.
             log.warning("The failure of %s could not be recorded: %s", run.run_id, lost)

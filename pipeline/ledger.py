@@ -18,7 +18,7 @@ from typing import Any, Final
 from pipeline import database, workspace
 from pipeline.database import LOCK_CLASS, Connection, translated
 from pipeline.errors import BusyError, DaygateError
-from pipeline.records import DaySummary, Engine, Run, Verdict
+from pipeline.records import DaySummary, Engine, Failure, Run, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +26,15 @@ log = logging.getLogger(__name__)
 ALIVE_CLASS: Final = LOCK_CLASS + 1
 #: How long a silent run keeps its day.
 LEASE_SECONDS: Final = 60
+#: A run that published leaves its block well within this.
+_ENDING_SECONDS: Final = 30
 _ERROR_LENGTH: Final = 2000
 
 _COLUMNS: Final = (
     "run_id, day, attempt, trigger, engine, status, verdict, delivery_sha256, lines, loaded, quarantined,"
     " unique_users, sessions, purchases, trim_scale(revenue)::text AS revenue, timings, started_at, finished_at,"
-    " is_current, error, contract_sha256, delivery_name, delivery_bytes, released_by, release_reason, released_run"
+    " is_current, error, contract_sha256, delivery_name, delivery_bytes, released_by, release_reason, released_run,"
+    " failure"
 )
 
 
@@ -47,6 +50,8 @@ def claim(
     trigger: str,
     engine: Engine,
     runs_folder: Path,
+    delivery_sha256: str | None = None,
+    contract_sha256: str | None = None,
     lease_seconds: int = LEASE_SECONDS,
 ) -> Run:
     """Take the day for a new attempt and sweep what dead runs left.
@@ -56,6 +61,7 @@ def claim(
 
     Args:
         connection: an idle connection that stays open for as long as the run lasts.
+        delivery_sha256: what is to be run, and under which contract; known also of a run that fails.
 
     Raises:
         BusyError: a live run holds the day.
@@ -70,9 +76,10 @@ def claim(
         attempt, fence = database.one(cursor)
         run_id = f"{day:%Y%m%d}-{attempt}-{secrets.token_hex(4)}"
         cursor.execute(
-            "INSERT INTO pipeline_run_log (run_id, day, attempt, trigger, engine, fence, status, lease_until)"
-            " VALUES (%s, %s, %s, %s, %s, %s, 'running', now() + make_interval(secs => %s))",
-            (run_id, day, attempt, trigger, engine, fence, lease_seconds),
+            "INSERT INTO pipeline_run_log (run_id, day, attempt, trigger, engine, fence, status, delivery_sha256,"
+            " contract_sha256, lease_until)"
+            " VALUES (%s, %s, %s, %s, %s, %s, 'running', %s, %s, now() + make_interval(secs => %s))",
+            (run_id, day, attempt, trigger, engine, fence, delivery_sha256, contract_sha256, lease_seconds),
         )
     folder = runs_folder / run_id
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +99,8 @@ def _take_over(cursor: Any, day: date, *, holder_is_gone: bool) -> None:
     if alive and not holder_is_gone:
         raise BusyError(f"Run {run_id} holds {day}.", hint="Wait for it, then: daygate status")
     cursor.execute(
-        "UPDATE pipeline_run_log SET status = 'failed', finished_at = now(), error = %s WHERE run_id = %s",
+        "UPDATE pipeline_run_log SET status = 'failed', failure = 'died', finished_at = now(), error = %s"
+        " WHERE run_id = %s",
         ("It died, or fell silent until its lease ran out.", run_id),
     )
 
@@ -143,25 +151,28 @@ def _beat(url: str, run: Run, lease_seconds: int, done: threading.Event) -> None
                     if done.wait(lease_seconds / 6):
                         return
         except BusyError as error:
-            log.warning("%s", error)
+            # A run that has just ended its own row has nothing to renew either; that is no news.
+            if not done.wait(_ENDING_SECONDS):
+                log.warning("%s", error)
             return
         except DaygateError as error:
             log.warning("The lease of %s was not renewed: %s", run.run_id, error)
 
 
-def fail(connection: Connection, run: Run, *, error: str) -> None:
+def fail(connection: Connection, run: Run, *, error: str, failure: Failure = "permanent") -> None:
     """Record that the run failed, unless it ended otherwise or lost its day meanwhile.
 
     Args:
         connection: an idle connection; committed here.
         run: the run that failed.
         error: what happened; no values from events.
+        failure: how it failed.
     """
     with translated("recording the failure"), connection, connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE pipeline_run_log SET status = 'failed', finished_at = now(), error = %s"
+            "UPDATE pipeline_run_log SET status = 'failed', failure = %s, finished_at = now(), error = %s"
             " WHERE run_id = %s AND fence = %s AND status = 'running'",
-            (database.storable(error)[:_ERROR_LENGTH], run.run_id, run.fence),
+            (failure, database.storable(error)[:_ERROR_LENGTH], run.run_id, run.fence),
         )
     workspace.sweep(connection)
 
@@ -212,11 +223,29 @@ def newest(connection: Connection, days: int) -> list[DaySummary]:
     return _select(connection, where, (days,), "DISTINCT ON (day) ")
 
 
+def page(connection: Connection, *, limit: int, before: str | None = None, day: date | None = None) -> list[DaySummary]:
+    """Runs, the last claimed first.
+
+    Args:
+        connection: an idle connection.
+        limit: at most that many.
+        before: a run id; only runs claimed before that one, none when there is no such run.
+        day: only runs of that day.
+    """
+    where = (
+        "WHERE (%(before)s IS NULL OR fence < (SELECT fence FROM pipeline_run_log WHERE run_id = %(before)s))"
+        " AND (%(day)s IS NULL OR day = %(day)s) ORDER BY fence DESC LIMIT %(limit)s"
+    )
+    return _select(connection, where, {"before": before, "day": day, "limit": limit})
+
+
 def _first(connection: Connection, where: str, parameters: tuple[object, ...]) -> DaySummary | None:
     return next(iter(_select(connection, where, parameters)), None)
 
 
-def _select(connection: Connection, where: str, parameters: tuple[object, ...], distinct: str = "") -> list[DaySummary]:
+def _select(
+    connection: Connection, where: str, parameters: tuple[object, ...] | dict[str, object], distinct: str = ""
+) -> list[DaySummary]:
     with translated("reading the ledger"), connection, connection.cursor() as cursor:
         cursor.execute(f"SELECT {distinct}{_COLUMNS} FROM pipeline_run_log {where}", parameters)
         names = [column.name for column in cursor.description or ()]

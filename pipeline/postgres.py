@@ -28,7 +28,7 @@ from typing import Final, Literal
 
 import psycopg2
 
-from pipeline.errors import DatabaseError, SettingsError
+from pipeline.errors import DatabaseError, SettingsError, TransientError
 from pipeline.postgres_place import Cluster, hand_over, known_folder, place, programs_of, run, write
 
 SUPERUSER: Final = "daygate"
@@ -97,6 +97,23 @@ def ensure_running(home: Path) -> str:
             _initialise(cluster, programs, password, lock)
         port = _start(cluster, programs, password)
         _ensure_database(password, port)
+    return _url(password, port)
+
+
+def running_url(home: Path) -> str:
+    """As `ensure_running`, for who only reads: starts nothing.
+
+    Raises:
+        TransientError: the server does not run.
+        SettingsError: the data belong to another user.
+    """
+    known = status(home)
+    if known.state != "running" or known.folder is None or known.port is None:
+        raise TransientError("The embedded PostgreSQL does not run.", hint="daygate doctor")
+    return _url(_password(Cluster(folder=known.folder, account=None)), known.port)
+
+
+def _url(password: str, port: int) -> str:
     return f"postgresql://{SUPERUSER}:{password}@127.0.0.1:{port}/{DATABASE}?require_auth=scram-sha-256"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.calibrate import Measured
-from pipeline.database import Connection
+from pipeline.database import Connection, translated
 from pipeline.records import CheckResult, RuleResult, Verdict
 
 #: One run a day, the published one or else the newest that judged, of the last days up to today (Asia/Seoul).
@@ -36,6 +36,14 @@ def judged_days(connection: Connection, days: int, *, contract_sha256: str) -> l
     return [Measured(day=day, checks=tuple(checks)) for day, checks in found.items()]
 
 
+def checks_of(connection: Connection, run_id: str) -> list[CheckResult]:
+    """What the checks of one run found, in the order of their ids."""
+    with translated("reading the quality log"), connection, connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM quality_check_log WHERE run_id = %s ORDER BY check_id", (run_id,))
+        names = [column.name for column in cursor.description or ()]
+        return [_check(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+
+
 def _check(row: dict[str, Any]) -> CheckResult:
     return CheckResult(
         id=row["check_id"],
@@ -47,4 +55,5 @@ def _check(row: dict[str, Any]) -> CheckResult:
         pass_rate=row["pass_rate"],
         threshold=row["threshold"],
         rules=tuple(RuleResult(**rule) for rule in row["detail"]["rules"]),
+        error=row["detail"]["error"],
     )

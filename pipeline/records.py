@@ -10,6 +10,8 @@ from typing import Literal
 
 Severity = Literal["critical", "warning"]
 Engine = Literal["pandas", "spark"]
+#: How a failed run failed; decides when the service tries its day again (marts/ddl/0003_a_failure.sql).
+Failure = Literal["transient", "permanent", "interrupted", "died"]
 
 
 class Verdict(StrEnum):
@@ -153,7 +155,7 @@ class Release:
 class Alert:
     """Something a person must hear of; rows of `alert_outbox`."""
 
-    kind: Literal["gate_failed", "step_failed", "day_completed", "day_released"]
+    kind: Literal["gate_failed", "step_failed", "day_completed", "day_released", "late"]
     day: date
     #: One message per key, however often it is written.
     dedupe_key: str
@@ -197,6 +199,8 @@ class DaySummary:
     released_by: str | None = None
     release_reason: str | None = None
     released_run: str | None = None
+    #: Set when the run failed.
+    failure: Failure | None = None
 
     @property
     def outcome(self) -> str:

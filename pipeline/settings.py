@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, time
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from pipeline import failpoints
 from pipeline.errors import SettingsError
@@ -78,7 +84,49 @@ class Settings(BaseSettings):
     workers: int = Field(2, ge=1, le=64, description="Processes that parse a delivery.")
     users: int = Field(2000, ge=1, le=900_000, description="Simulated customers.")
     seed: int = Field(7, ge=0, description="Seed of the simulator.")
+    web_host: str = Field("127.0.0.1", description="Address the site is served on.")
+    web_port: int = Field(8080, ge=0, le=65_535, description="Port the site is served on; 0 takes a free one.")
+    web_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Names the site is reached under, besides localhost and web_host; comma-separated."
+    )
+    web_user: str | None = Field(None, description="Login of the site; needed beyond this machine.")
+    web_password: SecretStr | None = Field(None, description="Password of the site; needed beyond this machine.")
+    retry_seconds: float = Field(
+        1.0, ge=0, le=600, description="Before a step that met a passing trouble is tried again; doubled each time."
+    )
+    start_day: date | None = Field(
+        None,
+        description="First day the service answers for; the first day of the ledger, else yesterday, when not set.",
+    )
+    run_at: time = Field(time(2), description="When yesterday is due (Asia/Seoul).")
+    catch_up_days: int = Field(31, ge=1, le=3660, description="How far back the service catches up after a pause.")
+    attempts_per_day: int = Field(
+        5, ge=1, le=100, description="Attempts at a day before the service waits for the next run_at."
+    )
+    attempt_seconds: float = Field(
+        60, ge=0, le=3600, description="Before the second attempt at a day; doubled each time, at most an hour."
+    )
+    run_deadline_seconds: int = Field(4 * 3600, ge=1, description="A run that takes longer is ended.")
+    run_memory_bytes: int | None = Field(
+        None, ge=1 << 28, description="Most memory of a run's process (RLIMIT_DATA); no limit when not set."
+    )
+    grace_seconds: float = Field(25, ge=0, le=3600, description="How long a run may take to stop when told to.")
+    landing_marker: Literal["rename", "done"] = Field(
+        "rename",
+        description="When a landed file is complete: as soon as it has its name, or when FILE.done stands beside it.",
+    )
+    landing_deadline: time = Field(
+        time(9), description="A file that has not landed by then, the day after (Asia/Seoul), is reported missing."
+    )
+    sla_time: time = Field(
+        time(10), description="A day that is not published by then, the day after (Asia/Seoul), is reported late."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="What reaches the log.")
+
+    @field_validator("web_hosts", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
     @field_validator("thresholds", "severities")
     @classmethod

@@ -169,13 +169,13 @@ def run_order(settings: Settings, order: DayOrder, *, progress: Progress) -> Run
     try:
         outcome = runner.run(order)
     except RunFailed as failed:
-        _notify(settings, (failed.alert,))
+        notify(settings, (failed.alert,))
         raise
     page = settings.site_folder / "runs" / outcome.summary.run_id / "index.html"
     if outcome.report is not None:
         with progress.step("pages"):
             _publish_pages(settings, url, outcome)
-        _notify(settings, outcome.alerts)
+        notify(settings, outcome.alerts)
     return RunOutcome(
         summary=outcome.summary,
         report=outcome.report,
@@ -308,6 +308,7 @@ def _tolerated(make: Callable[[], T]) -> T | None:
         return None
 
 
-def _notify(settings: Settings, news: Sequence[Alert]) -> None:
+def notify(settings: Settings, news: Sequence[Alert]) -> None:
+    """Send alerts; never raises."""
     for alert in news:
         alerts.send(alerts.compose(alert), settings.slack_webhook_url)

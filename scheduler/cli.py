@@ -250,6 +250,17 @@ def generate(
 
 
 @app.command()
+def serve() -> int:
+    """Run every day by itself and show the site.
+
+    Yesterday is due at 02:00 (Asia/Seoul); days that were missed are caught up with. Stops on SIGTERM or Ctrl-C.
+    """
+    from scheduler.commands import serve as command
+
+    return command.serve()
+
+
+@app.command()
 def status(
     days: Annotated[
         int, typer.Option("--days", envvar="DAYGATE_DAYS", min=1, max=3660, help="How far to look back.")

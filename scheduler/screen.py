@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.progress import Progress, Silent
@@ -15,9 +17,14 @@ from scheduler.output import write
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
+    from pipeline.settings import Settings
+
 #: Where an alert goes that no Slack takes.
 ALERTS: Final = "daygate.alerts"
 _LONGEST_RECORD: Final = 2000
+#: What the service itself tells of.
+_SERVICE: Final = logging.getLogger("daygate.service")
+_OURS: Final = ("daygate", "expectations_custom", "gx", "pipeline", "scheduler")
 
 
 @contextmanager
@@ -100,3 +107,71 @@ def configure_logging(level: str, *, short_alerts: bool = False) -> None:
     handler.setLevel(level)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
+
+
+class Events(logging.Formatter):
+    """One event a line: `time LEVEL name key=value …` for people, a JSON object for machines.
+
+    Neither holds a control character or an exception's text. An alert keeps its lines, as in `Plain`; its JSON is
+    one line all the same.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        super().__init__()
+        self._as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record; its `facts`, when it has some, as keys of their own."""
+        facts: dict[str, object] = dict(getattr(record, "facts", {}))
+        if record.exc_info and record.exc_info[0]:
+            facts["exception"] = record.exc_info[0].__name__
+        from pipeline.settings import ZONE
+
+        text = record.getMessage()
+        lines = text.split("\n") if record.name == ALERTS else [text]
+        head = {
+            "time": datetime.fromtimestamp(record.created, ZONE).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "event": ("\n" if self._as_json else "\n    ").join(visible(line, limit=_LONGEST_RECORD) for line in lines),
+        }
+        shown = {name: _fact(value) for name, value in facts.items() if value is not None}
+        if self._as_json:
+            return json.dumps({**head, **shown})
+        words = [f"{name}={_quoted(value)}" for name, value in shown.items()]
+        return " ".join([head["time"], head["level"], head["logger"], head["event"], *words])
+
+
+def _fact(value: object) -> object:
+    if isinstance(value, bool | int):
+        return value
+    return round(value, 3) if isinstance(value, float) else visible(str(value), limit=_LONGEST_RECORD)
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if not text or set(text) & set(' "=') else text
+
+
+def configure_events(settings: Settings) -> None:
+    """Send the log of the service to stderr: for people on a terminal, as JSON otherwise.
+
+    Unless a level is set, our own records are shown from INFO on and other people's from WARNING on.
+    """
+    handler = ToStderr()
+    handler.setFormatter(Events(as_json=sys.stderr is None or not sys.stderr.isatty()))
+    asked = settings.log_level if "log_level" in settings.model_fields_set else None
+    ours = logging.getLevelNamesMapping()[asked or "INFO"]
+    others = logging.getLevelNamesMapping()[asked or "WARNING"]
+    handler.addFilter(
+        lambda record: (
+            record.name == ALERTS or record.levelno >= (ours if record.name.split(".")[0] in _OURS else others)
+        )
+    )
+    logging.basicConfig(level=min(ours, others), handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+
+
+def event(name: str, *, level: str = "INFO", **facts: object) -> None:
+    """Log an event of the service with its facts; no values from events, no secrets."""
+    _SERVICE.log(logging.getLevelNamesMapping()[level], name, extra={"facts": facts})

@@ -18,7 +18,7 @@ def settings_table() -> str:
     rows = ["| variable | default | what it does |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = field.get_default(call_default_factory=True, validated_data={})
-        shown = "" if default in (None, {}, PydanticUndefined) else f"`{default}`"
+        shown = "" if default in (None, {}, (), PydanticUndefined) else f"`{default}`"
         rows.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |")
     return "\n".join(rows)
 

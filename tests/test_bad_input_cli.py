@@ -251,7 +251,7 @@ def test_row_51_the_first_copy_of_an_id_stays_good(judged, visits, lines):
 
 
 def test_row_52_an_id_of_another_day_does_not_hinder_a_day(run_day, visits, lines, tmp_path, query):
-    """Days are judged by themselves (ADR 0012): both are published, each under its own day."""
+    """Days are judged by themselves (ADR 0013): both are published, each under its own day."""
     file = tmp_path / "a.jsonl"
     for day in (15, 16):
         file.write_bytes(lines(*visits(5)).replace(b"2026-01-15", f"2026-01-{day}".encode()))

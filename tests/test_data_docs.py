@@ -22,8 +22,9 @@ from great_expectations.render.renderer.page_renderer import ExpectationSuitePag
 from great_expectations.render.view import DefaultJinjaPageView
 
 from expectations_custom import ALL
+from gx.policy import META_POLICY
 from gx.site import DocsError, check_lines, publish_index, publish_page, render_page
-from gx.views import ASSETS, META_POLICY, PageView
+from gx.views import ASSETS, PageView
 from pipeline.files import fresh_folder
 from pipeline.records import Verdict
 

@@ -17,7 +17,7 @@ import pytest
 from staged_days import discard
 
 from pipeline import postgres
-from pipeline.errors import SettingsError
+from pipeline.errors import SettingsError, TransientError
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,15 @@ def test_a_second_start_finds_the_running_server(home):
 
     assert ask(postgres.ensure_running(home), "SELECT value FROM kept") == 1
     assert before == pid_of(home)
+
+
+def test_readers_find_the_running_server_and_start_none(home, tmp_path):
+    """The address is the same; where nothing runs there is none."""
+    assert postgres.running_url(home) == postgres.ensure_running(home)
+    with pytest.raises(TransientError, match="does not run"):
+        postgres.running_url(tmp_path)
+
+    assert postgres.status(tmp_path).state == "absent"
 
 
 def test_a_wrong_password_is_refused(home):
