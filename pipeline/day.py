@@ -158,7 +158,11 @@ class DayRunner:
 
     def _ended(self, run: Run, summary: DaySummary, report: CheckReport, news: tuple[Alert, ...]) -> DayOutcome:
         shutil.rmtree(run.folder / "staged", ignore_errors=True)  # the delivery itself is kept
-        write_report(run.folder / "report.json", summary, report)
+        try:
+            write_report(run.folder / "report.json", summary, report)
+        except OSError as error:
+            # The day is decided and recorded; its story on disk must not make it look undone.
+            log.warning("report.json of %s could not be written: %s.", run.run_id, error.strerror)
         return DayOutcome(summary=summary, report=report, alerts=news)
 
     @contextmanager

@@ -7,10 +7,11 @@ import signal
 
 import pytest
 
-from pipeline import failpoints
-from pipeline.day import RunFailed
+from pipeline import contract, failpoints
+from pipeline.day import DayRunner, RunFailed
 from pipeline.errors import ExitCode
-from pipeline.records import Verdict
+from pipeline.progress import Silent
+from pipeline.records import Run, Verdict
 
 pytest_plugins = ["database_fixtures", "day_fixtures"]
 
@@ -38,6 +39,16 @@ def test_the_report_of_a_run_tells_its_whole_story(run_day, settings):
 
     assert (story["run_id"], story["status"], story["loaded"]) == (summary.run_id, "published", summary.loaded)
     assert len(story["checks"]) == 7
+
+
+def test_a_report_that_cannot_be_written_changes_nothing_that_was_decided(run_day, settings, tmp_path, caplog):
+    """After the commit a full or missing disk is a line in the log."""
+    done = run_day()
+    runner = DayRunner(settings=settings, contract=contract.load(), database_url="", gate=None, progress=Silent())
+    nowhere = Run(run_id="r", day=done.summary.day, attempt=1, trigger="cli", fence=1, folder=tmp_path / "gone")
+
+    assert runner._ended(nowhere, done.summary, done.report, ()).summary == done.summary
+    assert "report.json of r could not be written" in caplog.text
 
 
 def test_the_same_delivery_again_changes_nothing(run_day, query):
