@@ -39,12 +39,12 @@ run: $(VENV)/.base ## One day through the gate: yesterday, or DAY=YYYY-MM-DD
 	@$(BIN)/daygate run $(DAY_FLAG)
 
 test: $(VENV)/.dev ## Run all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
 
 test-slow: $(VENV)/.dev ## Run the tests that take minutes or gigabytes
 	@$(BIN)/python -m pytest -m slow
 
-test-cov: $(VENV)/.dev ## Run all tests and show what they do not reach
+test-cov: $(VENV)/.dev ## The same, with the lines that no test reaches
 	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
 
 lint: $(VENV)/.dev ## Style, types and the import arrow
