@@ -66,7 +66,7 @@ class Ledger:
 
     def _answer(self, question: Callable[[Connection], T]) -> T:
         limits = {"statement_seconds": _STATEMENT_SECONDS, "lock_seconds": _LOCK_SECONDS}
-        with closing(database.connect(self._url(), name="web", **limits)) as connection:
+        with closing(database.connect(self._url(), name="http", **limits)) as connection:
             connection.set_session(readonly=True)
             return question(connection)
 

@@ -157,7 +157,7 @@ def serve(app: ASGIApp, listener: socket.socket, *, protocol: type[ImpatientProt
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     server = _Server(config)
     host, port = listener.getsockname()[:2]
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="web", daemon=True)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
     thread.start()
     if not server.listening.wait(_START_SECONDS):
         server.should_exit = True
