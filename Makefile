@@ -80,8 +80,8 @@ fault-matrix: $(VENV)/.dev ## Measure which check catches which fault, into the 
 	@$(BIN)/python -m tests.fault_matrix --write
 
 lock: ## Resolve requirements anew (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --group build -q -o requirements/base.txt
-	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --group build --group dev -q -c requirements/base.txt -o requirements/dev.txt
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group build -q -o requirements/base.txt
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group build --group dev -q -c requirements/base.txt -o requirements/dev.txt
 
 down: ## Stop the embedded PostgreSQL; data stays
 	@test -x $(BIN)/daygate && $(BIN)/daygate down || echo 'Nothing is installed, so nothing runs.'
