@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,9 +15,10 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from pipeline.database import Connection, json_text, one, translated
-from pipeline.errors import StepFailed
+from pipeline.errors import RefusedFile, StepFailed
 from pipeline.kept_out import kept_out
 from pipeline.records import CheckReport, Delivery, Run, Staged
+from pipeline.stage import raw_lines
 
 #: A batch ends with the line that crosses either bound.
 _BATCH_ROWS: Final = 20_000
@@ -85,7 +85,7 @@ def _places(staged: Staged, critical: pl.DataFrame) -> Iterator[pl.DataFrame]:
 def _with_bytes(delivery: Delivery, places: pl.DataFrame) -> Iterator[pl.DataFrame]:
     for frame in _pieces(places):
         offsets = zip(frame["byte_offset"], frame["byte_length"], strict=True)
-        raw = list(raw_lines(delivery, offsets))
+        raw = list(_raw(delivery, offsets))
         yield frame.with_columns(pl.Series("raw", raw, dtype=pl.Binary)).select(_COLUMNS)
 
 
@@ -97,27 +97,16 @@ def _pieces(places: pl.DataFrame) -> Iterator[pl.DataFrame]:
         yield from group.partition_by("group", maintain_order=True, include_key=False)
 
 
-def raw_lines(delivery: Delivery, places: Iterator[tuple[int, int]]) -> Iterator[bytes | None]:
-    """The bytes at each (offset, length) of the delivery; None above `RAW_LIMIT`.
-
-    Raises:
-        StepFailed: the delivery is shorter than it was, or gone.
-    """
+def _raw(delivery: Delivery, places: Iterable[tuple[int, int]]) -> Iterator[bytes | None]:
+    """The bytes at each (offset, length) of the delivery; None above `RAW_LIMIT`."""
+    spans = list(places)
+    found = raw_lines(delivery, (span for span in spans if span[1] <= RAW_LIMIT))
     try:
-        descriptor = os.open(delivery.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError as error:
-        raise StepFailed(f"The delivery cannot be read again ({error.strerror}).", step="publish") from error
-    try:
-        for offset, length in places:
-            if length > RAW_LIMIT:
-                yield None
-                continue
-            raw = os.pread(descriptor, length, offset)
-            if len(raw) != length:
-                raise StepFailed("The delivery became shorter while it was checked.", step="publish")
-            yield raw
-    finally:
-        os.close(descriptor)
+        for _, length in spans:
+            yield next(found) if length <= RAW_LIMIT else None
+    except RefusedFile as error:
+        # It was taken and judged already: now the step fails, not the file.
+        raise StepFailed("The delivery became shorter while it was checked, or is gone.", step="publish") from error
 
 
 def store(cursor: Any, run: Run, staged: Staged, report: CheckReport) -> int:
