@@ -10,7 +10,7 @@ DAY ?=
 FILE ?=
 DAY_FLAG := $(if $(DAY),--date $(DAY))
 
-.PHONY: help setup setup-all run serve test test-slow test-cov lint format generate generate-month validate status docs-export fault-matrix lock down clean
+.PHONY: help setup setup-spark setup-all run serve test test-slow test-cov lint format generate generate-month validate status docs-export fault-matrix lock down clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,13 +26,21 @@ define install
 	@touch $@
 endef
 
+define resolve
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q $(2) -o requirements/$(1).txt
+endef
+
 $(VENV)/.base: requirements/base.txt pyproject.toml
 	$(call install,setup,requirements/base.txt)
+
+$(VENV)/.spark: requirements/spark.txt pyproject.toml | $(VENV)/.base
+	$(call install,setup-spark,requirements/spark.txt)
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/.base
 	$(call install,setup-all,requirements/dev.txt)
 
 setup: $(VENV)/.base ## Create .venv with what running needs
+setup-spark: $(VENV)/.spark ## Add Spark and its Java to .venv
 setup-all: $(VENV)/.dev ## Create .venv with everything, tests and linters included
 
 run: $(VENV)/.base ## One day through the gate: yesterday, or DAY=YYYY-MM-DD
@@ -80,8 +88,9 @@ fault-matrix: $(VENV)/.dev ## Measure which check catches which fault, into the 
 	@$(BIN)/python -m tests.fault_matrix --write
 
 lock: ## Resolve requirements anew (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group build -q -o requirements/base.txt
-	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group build --group dev -q -c requirements/base.txt -o requirements/dev.txt
+	$(call resolve,base,--group build)
+	$(call resolve,spark,--group build --extra spark -c requirements/base.txt)
+	$(call resolve,dev,--group build --group dev --extra spark -c requirements/spark.txt)
 
 down: ## Stop the embedded PostgreSQL; data stays
 	@test -x $(BIN)/daygate && $(BIN)/daygate down || echo 'Nothing is installed, so nothing runs.'
