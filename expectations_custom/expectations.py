@@ -20,6 +20,7 @@ from expectations_custom.checks import CHECKS, Check
 from expectations_custom.metric import METRIC
 from expectations_custom.outcomes import Counts, Outcomes
 from expectations_custom.renderers import CheckRenderers
+from expectations_custom.rule import Rule
 from pipeline import contract
 
 
@@ -116,7 +117,7 @@ def percent(counts: Counts) -> str:
     return f"{hundredths // 100}.{hundredths % 100:02d} %"
 
 
-def _rule_details(rule: rules.Rule, found: Counts) -> dict[str, Any]:
+def _rule_details(rule: Rule, found: Counts) -> dict[str, Any]:
     return {
         "id": rule.id,
         "field": rule.field,
@@ -127,65 +128,13 @@ def _rule_details(rule: rules.Rule, found: Counts) -> dict[str, Any]:
     }
 
 
-_REQUIRED, _UNIQUE, _VALUES, _FUNNEL, _TIMES, _ORDERS, _PLATFORM = CHECKS
+def _expectation(check: Check) -> type[CheckExpectation]:
+    """Great Expectations knows an expectation by its class: funnel_order becomes ExpectFunnelOrder."""
+    name = f"Expect{check.id.title().replace('_', '')}"
+    own = {"__doc__": check.expects, "__module__": __name__, "check": check, "title": check.title, "says": check.says}
+    made: type[CheckExpectation] = type(CheckExpectation)(name, (CheckExpectation,), own)  # type: ignore[misc]
+    return made
 
 
-class ExpectRequiredFields(CheckExpectation):
-    """Expect every line to be a JSON object with the required fields of its event type present and not empty."""
-
-    check = _REQUIRED
-    title, says = check.title, check.says
-
-
-class ExpectUniqueEventId(CheckExpectation):
-    """Expect no event id and no order id to have occurred on an earlier line."""
-
-    check = _UNIQUE
-    title, says = check.title, check.says
-
-
-class ExpectValueRanges(CheckExpectation):
-    """Expect every present value to have the type, list, pattern, length and range of the contract."""
-
-    check = _VALUES
-    title, says = check.title, check.says
-
-
-class ExpectFunnelOrder(CheckExpectation):
-    """Expect each funnel step to follow the step it needs, inside its session, by (timestamp, line)."""
-
-    check = _FUNNEL
-    title, says = check.title, check.says
-
-
-class ExpectTimestampValidity(CheckExpectation):
-    """Expect every timestamp to be a real instant on the business day (Asia/Seoul) being checked."""
-
-    check = _TIMES
-    title, says = check.title, check.says
-
-
-class ExpectOrderTotal(CheckExpectation):
-    """Expect every order's total to equal its items minus discount plus shipping, within the tolerance."""
-
-    check = _ORDERS
-    title, says = check.title, check.says
-
-
-class ExpectPlatformDevice(CheckExpectation):
-    """Expect device and system to go with the platform, and the platform to stay what its session began with."""
-
-    check = _PLATFORM
-    title, says = check.title, check.says
-
-
-#: The seven, in the order people see them.
-ALL: tuple[type[CheckExpectation], ...] = (
-    ExpectRequiredFields,
-    ExpectUniqueEventId,
-    ExpectValueRanges,
-    ExpectFunnelOrder,
-    ExpectTimestampValidity,
-    ExpectOrderTotal,
-    ExpectPlatformDevice,
-)
+#: In the order people see them.
+ALL: tuple[type[CheckExpectation], ...] = tuple(_expectation(check) for check in CHECKS)

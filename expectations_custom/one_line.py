@@ -12,7 +12,7 @@ import narwhals as nw
 import polars as pl
 
 from expectations_custom import reasons
-from expectations_custom.rules import RuleTable, Windows
+from expectations_custom.rule import RuleTable, Windows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

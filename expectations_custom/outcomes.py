@@ -24,7 +24,7 @@ from pyarrow import parquet
 
 from expectations_custom import reasons
 from expectations_custom.checks import CHECKS
-from expectations_custom.rules import Rule, RuleTable, Windows
+from expectations_custom.rule import Rule, RuleTable, Windows
 
 #: Lines judged at a time.
 _STRETCH: Final = 1 << 17

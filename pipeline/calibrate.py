@@ -15,8 +15,9 @@ from math import floor, sqrt
 from statistics import median_high, median_low
 from typing import Any, Final, Literal, TypedDict
 
+from pipeline.check_ids import CHECK_IDS
 from pipeline.records import CheckResult, RuleResult, Severity
-from pipeline.settings import CHECK_IDS, Settings
+from pipeline.settings import Settings
 
 #: With fewer, a bad day cannot be told from a usual one, so nothing is written.
 FEWEST_DAYS: Final = 3

@@ -23,20 +23,12 @@ from pydantic_settings import (
 )
 
 from pipeline import failpoints
+from pipeline.check_ids import CHECK_IDS
 from pipeline.errors import SettingsError
 from pipeline.records import Severity
 
 PREFIX: Final = "DAYGATE_"
 ZONE: Final = ZoneInfo("Asia/Seoul")
-CHECK_IDS: Final = (
-    "required_fields",
-    "unique_event_id",
-    "value_ranges",
-    "funnel_order",
-    "timestamp_validity",
-    "order_total",
-    "platform_device",
-)
 #: Variables that stand for a flag of one command and are no settings.
 FLAG_VARIABLES: Final = frozenset(
     PREFIX + name

@@ -146,7 +146,7 @@ def severities(texts: Iterable[str]) -> dict[str, str]:
 
 
 def _of_checks(texts: Iterable[str], flag: str, form: str, example: str) -> Iterator[tuple[str, str]]:
-    from pipeline.settings import CHECK_IDS
+    from pipeline.check_ids import CHECK_IDS
 
     for text in texts:
         found = _OF_CHECK.match(text)

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from pipeline import contract
+from pipeline.check_ids import CHECK_IDS
 from pipeline.errors import DaygateError
-from pipeline.settings import CHECK_IDS, Settings
+from pipeline.settings import Settings
 
 _OLDEST: Final = (3, 11)
 _NEWEST: Final = (3, 13)

@@ -15,7 +15,7 @@ from scheduler.output import Align, Look, Role, columns, pad, wide
 
 if TYPE_CHECKING:
     from expectations_custom.checks import Check
-    from expectations_custom.rules import Rule
+    from expectations_custom.rule import Rule
     from scheduler.doctor import Finding
 
 #: A run's id holds its attempt.

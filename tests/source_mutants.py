@@ -6,9 +6,8 @@ import ast
 import copy
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 #: Node type of an operator -> what it becomes.
 OPERATORS: dict[type, type] = {
@@ -21,18 +20,8 @@ WORDS = {"min": "max", "max": "min"}
 Change = Callable[[ast.AST], ast.AST]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mutant:
-    """One wrong version."""
-
-    #: Function, expression and change, for people.
-    name: str
-    #: What the module's names mean in it.
-    names: dict[str, Any]
-
-
-def mutants(module: types.ModuleType) -> Iterator[Mutant]:
-    """Every wrong version of the module's functions; the module itself stays as it is."""
+def mutants(module: types.ModuleType) -> Iterator[str]:
+    """Every wrong version of the module's functions by name; each is in force until the next is asked for."""
     source = Path(str(module.__file__)).read_text(encoding="utf-8")
     for function in (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)):
         for place, node in enumerate(_nodes(function)):
@@ -40,7 +29,8 @@ def mutants(module: types.ModuleType) -> Iterator[Mutant]:
                 wrong = copy.deepcopy(function)
                 target = _nodes(wrong)[place]
                 _Replace(target, change(copy.deepcopy(target))).visit(wrong)
-                yield Mutant(name=f"{function.name}: {ast.unparse(node)}: {what}", names=_with_function(wrong, module))
+                with _in_force(wrong, module):
+                    yield f"{module.__name__.rpartition('.')[2]}.{function.name}: {ast.unparse(node)}: {what}"
 
 
 def _nodes(function: ast.FunctionDef) -> list[ast.AST]:
@@ -82,12 +72,16 @@ class _Replace(ast.NodeTransformer):
         return self.by if node is self.target else self.generic_visit(node)
 
 
-def _with_function(function: ast.FunctionDef, module: types.ModuleType) -> dict[str, Any]:
-    """The module's names with one function replaced, so that its other functions call the new one."""
-    names = dict(vars(module))
-    for name, value in vars(module).items():
-        if isinstance(value, types.FunctionType) and value.__module__ == module.__name__:
-            names[name] = types.FunctionType(value.__code__, names, name, value.__defaults__, value.__closure__)
+@contextmanager
+def _in_force(function: ast.FunctionDef, module: types.ModuleType) -> Iterator[None]:
+    """The function does what the changed source says, for whoever imported it too."""
     tree = ast.fix_missing_locations(ast.Module(body=[function], type_ignores=[]))
+    names = dict(vars(module))
     exec(compile(tree, f"mutant of {module.__file__}", "exec"), names)
-    return names
+    real = getattr(module, function.name)
+    code = real.__code__
+    real.__code__ = names[function.name].__code__
+    try:
+        yield
+    finally:
+        real.__code__ = code

@@ -18,8 +18,8 @@ import psycopg2
 
 from pipeline import contract as contracts
 from pipeline import database, ledger, load, marts, postgres, publish
+from pipeline.check_ids import CHECK_IDS
 from pipeline.records import CheckReport, CheckResult, Delivery, RuleResult, Run, Sample, Staged, Verdict
-from pipeline.settings import CHECK_IDS
 
 DAY = date(2026, 1, 15)
 ZONE = ZoneInfo("Asia/Seoul")

@@ -19,10 +19,11 @@ from pipeline import contract as contracts
 from pipeline import settings as all_settings
 from pipeline import settings_file, simulate
 from pipeline.calibrate import Measured, propose
+from pipeline.check_ids import CHECK_IDS
 from pipeline.errors import SettingsError
 from pipeline.progress import Silent
 from pipeline.records import CheckResult, RuleResult, Verdict
-from pipeline.settings import CHECK_IDS, Settings
+from pipeline.settings import Settings
 from scheduler import app
 from scheduler.boundary import call
 

@@ -7,8 +7,8 @@ import oracle
 import pytest
 
 from pipeline import simulate
+from pipeline.check_ids import CHECK_IDS
 from pipeline.records import Verdict
-from pipeline.settings import CHECK_IDS
 
 FAULTS = tuple(simulate.FAULTS.values())
 

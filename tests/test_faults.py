@@ -16,9 +16,10 @@ from expectations_custom.expectations import reaches
 from expectations_custom.outcomes import evaluate
 from pipeline import contract as contracts
 from pipeline import simulate
+from pipeline.check_ids import CHECK_IDS
 from pipeline.errors import SettingsError
 from pipeline.parse import parse_range
-from pipeline.settings import CHECK_IDS, Settings
+from pipeline.settings import Settings
 from pipeline.simulate.plant import PLANTINGS
 
 DAY = date(2026, 1, 15)

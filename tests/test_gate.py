@@ -11,10 +11,11 @@ import pytest
 from expectations_custom.renderers import raised_type
 from gx import gate
 from gx.answers import answers_of, check_id
+from pipeline.check_ids import CHECK_IDS
 from pipeline.delivery import take
 from pipeline.errors import SettingsError
 from pipeline.records import Verdict
-from pipeline.settings import CHECK_IDS, Settings
+from pipeline.settings import Settings
 from pipeline.stage import stage
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import unicodedata
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.progress import Progress as Bars
 
-from expectations_custom.checks import Check
-from expectations_custom.rules import Rule
+from expectations_custom.checks import CHECKS
+from expectations_custom.rule import Rule
 from pipeline.progress import Silent
 from pipeline.records import CheckReport, CheckResult, DaySummary, RuleResult, Sample, Verdict
 from pipeline.wording import percent, visible
@@ -416,7 +417,7 @@ def test_the_worst_outcome_counts(codes, expected):
 
 def test_rules_show_threshold_sentence_and_source_in_80_columns():
     """Each rule stands beside what it says and where the contract says so."""
-    checks = [Check(id="value_ranges", type="range_check", title="Values", says="A line fails when it is bad. " * 4)]
+    checks = [replace(CHECKS[2], says="A line fails when it is bad. " * 4)]
     always = nw.lit(value=True)
     members = [
         Rule(

@@ -14,8 +14,8 @@ from expectations_custom.metric import METRIC
 from expectations_custom.outcomes import Counts, Outcomes
 from gx.verdict import Judged, decide
 from pipeline import contract as contracts
+from pipeline.check_ids import CHECK_IDS
 from pipeline.records import Verdict
-from pipeline.settings import CHECK_IDS
 
 RULES = rules.table(contracts.load()).rules
 EVERY_RULE = pytest.mark.parametrize("rule", RULES, ids=[f"{rule.check}/{rule.id}" for rule in RULES])

@@ -7,9 +7,9 @@ import re
 import pytest
 import readme
 
+from pipeline.check_ids import CHECK_IDS
 from pipeline.errors import ExitCode
 from pipeline.marts import all_marts
-from pipeline.settings import CHECK_IDS
 
 TEXT = readme.README.read_text(encoding="utf-8")
 

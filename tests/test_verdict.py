@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gx.verdict import Judged, decide
+from pipeline.check_ids import CHECK_IDS
 from pipeline.records import Verdict
-from pipeline.settings import CHECK_IDS
 
 LINES = 100
 

@@ -32,9 +32,10 @@ from staged_days import DAY, claim, event, purchase, run_day, stage_day
 
 from gx.policy import POLICY
 from pipeline import database, ledger_figures, postgres
+from pipeline.check_ids import CHECK_IDS
 from pipeline.errors import SettingsError
 from pipeline.records import Alert
-from pipeline.settings import CHECK_IDS, Settings
+from pipeline.settings import Settings
 from scheduler import web
 from scheduler.web_database import Ledger
 from scheduler.web_server import ImpatientProtocol

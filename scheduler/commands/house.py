@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from pipeline import contract, settings
+from pipeline import contract
+from pipeline.check_ids import CHECK_IDS
 from pipeline.errors import ExitCode
 from scheduler import tables
 from scheduler.arguments import yesterday
@@ -33,8 +34,8 @@ def rules() -> int:
         tables.rules(
             [(check, table.of(check.id)) for check in checks.CHECKS],
             source=str(chosen.contract or contract.default_path()),
-            thresholds={check: chosen.threshold(check) for check in settings.CHECK_IDS},
-            severities={check: chosen.severity(check) for check in settings.CHECK_IDS},
+            thresholds={check: chosen.threshold(check) for check in CHECK_IDS},
+            severities={check: chosen.severity(check) for check in CHECK_IDS},
             floor=chosen.rule_floor,
             floor_lines=chosen.rule_floor_lines,
             floors=chosen.rule_floors,
