@@ -10,7 +10,7 @@ DAY ?=
 FILE ?=
 DAY_FLAG := $(if $(DAY),--date $(DAY))
 
-.PHONY: help setup setup-spark setup-all run serve test test-slow test-cov lint format generate generate-month validate status docs-export fault-matrix lock down clean
+.PHONY: help setup setup-spark setup-all run serve test test-slow test-cov lint format generate generate-month validate status docs-export docs fault-matrix lock down clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ status: $(VENV)/.base ## The last 30 days
 
 docs-export: $(VENV)/.base ## Write gx/*.json anew after changing checks
 	@$(BIN)/python -m gx.export
+
+docs: $(VENV)/.dev ## Write the generated parts of the documents anew
+	@$(BIN)/python tests/docs_parts.py --write
 
 fault-matrix: $(VENV)/.dev ## Measure which check catches which fault, into the docs
 	@$(BIN)/python -m tests.fault_matrix --write

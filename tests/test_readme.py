@@ -1,22 +1,25 @@
-"""The README cannot drift from the code."""
+"""The documents cannot drift from the code."""
 
 from __future__ import annotations
 
 import re
 
 import pytest
-import readme
+import docs_parts
 
 from pipeline.check_ids import CHECK_IDS
 from pipeline.errors import ExitCode
 from pipeline.marts import all_marts
 
-TEXT = readme.README.read_text(encoding="utf-8")
+TEXT = docs_parts.README.read_text(encoding="utf-8")
 
 
-def test_the_settings_table_is_generated_from_the_code():
-    """`python tests/readme.py --write` changes nothing."""
-    assert readme.updated(TEXT) == TEXT
+@pytest.mark.parametrize("file", [file for file in docs_parts.FILES if file.exists()], ids=lambda file: file.name)
+def test_what_the_code_writes_into_the_documents_is_there(file, database_url):
+    """`make docs` changes nothing: settings, rules and tables are told as they are."""
+    text = file.read_text(encoding="utf-8")
+
+    assert docs_parts.updated(text, docs_parts.parts(database_url)) == text
 
 
 @pytest.mark.parametrize("word", [*CHECK_IDS, *(mart.name for mart in all_marts())])
@@ -34,6 +37,6 @@ def test_every_exit_code_is_told():
 
 def test_every_make_target_the_readme_names_exists():
     """The two commands are the product's face."""
-    targets = set(re.findall(r"^([a-z-]+):", (readme.README.parent / "Makefile").read_text("utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (docs_parts.README.parent / "Makefile").read_text("utf-8"), re.MULTILINE))
 
     assert set(re.findall(r"make ([a-z-]+)", TEXT)) - {"lists"} <= targets | {"lists"}
