@@ -24,11 +24,19 @@ LOCK_CLASS: Final = 0x6461_7967
 _MIGRATION_LOCK: Final = -1
 #: Repeating the same call may succeed: serialisation, deadlock, lock timeout, shutdown, resources, connection.
 _TRANSIENT: Final = re.compile(r"40001|40P01|55P03|57P0[1-5]|53...|08...")
+_NOT_PERMITTED: Final = "42501"
 #: The server's words when repeating a login cannot help (libpq gives no code for them).
 _LOGIN_REFUSED: Final = ("authentication failed", "does not exist", "pg_hba.conf", "not permitted to log in")
 
 
-def connect(url: str, *, name: str, statement_seconds: int = 600, lock_seconds: int = 10) -> Connection:
+def connect(
+    url: str,
+    *,
+    name: str,
+    statement_seconds: int = 600,
+    lock_seconds: int = 10,
+    search_path: str = f"{SCHEMA},pg_temp",
+) -> Connection:
     """Open a connection with every deadline set.
 
     Args:
@@ -36,13 +44,14 @@ def connect(url: str, *, name: str, statement_seconds: int = 600, lock_seconds: 
         name: shown in `pg_stat_activity`, after `daygate-`.
         statement_seconds: how long one statement may take.
         lock_seconds: how long one statement may wait for a lock.
+        search_path: where names without a schema are looked for.
 
     Raises:
         TransientError: the server is not reachable now.
         SettingsError: the URL or the login is wrong.
     """
     settings = {
-        "search_path": f"{SCHEMA},pg_temp",
+        "search_path": search_path,
         "TimeZone": "UTC",
         "DateStyle": "ISO",
         "statement_timeout": f"{statement_seconds}s",
@@ -173,7 +182,7 @@ def upgrade(url: str) -> str:
 
     Raises:
         SettingsError: the database was set up by a newer daygate.
-        TransientError, DatabaseError: as `translated`.
+        TransientError, DatabaseError: as `translated`; also Transient: the migration is another login's to do.
     """
     with session(url, name="upgrade", doing="migrating the database") as connection:
         newest = newest_version()
@@ -204,7 +213,10 @@ def _migrate(url: str) -> None:
     from sqlalchemy import create_engine, exc, pool  # noqa: PLC0415
 
     engine = create_engine(
-        "postgresql+psycopg2://", creator=lambda: connect(url, name="migrate"), poolclass=pool.NullPool
+        "postgresql+psycopg2://",
+        # The owner's rights must not run what somebody with fewer put into a schema.
+        creator=lambda: connect(url, name="migrate", search_path="pg_catalog,pg_temp"),
+        poolclass=pool.NullPool,
     )
     config = Config()
     config.set_main_option("script_location", str(_VERSIONS.parent).replace("%", "%%"))
@@ -214,5 +226,10 @@ def _migrate(url: str) -> None:
             command.upgrade(config, "head")
     except exc.DBAPIError as error:
         # SQLAlchemy wraps what the driver raised and adds the statement to it.
+        if getattr(error.orig, "pgcode", None) == _NOT_PERMITTED:
+            raise TransientError(
+                "The database is not at this version, and this login may not bring it there.",
+                hint="daygate db upgrade, with the login of its owner",
+            ) from None
         with translated("migrating the database"):
             raise error.orig or error from None

@@ -47,6 +47,17 @@ def repeated(step: str, work: Callable[[], T], *, first_wait: float) -> T:
     return retrying(work)
 
 
+def patiently(work: Callable[[], T], *, seconds: float) -> T:
+    """What `work` returns, tried every few seconds for so long as it raises a TransientError, which is raised then."""
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(TransientError),
+        stop=tenacity.stop_after_delay(seconds),
+        wait=tenacity.wait_exponential(multiplier=0.5, max=5),
+        reraise=True,
+    )
+    return retrying(work)
+
+
 def failure_of(error: BaseException) -> Failure:
     """Whether what an error tells of may pass by itself; looks through the errors that wrap one another."""
     cause: BaseException | None = error

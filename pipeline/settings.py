@@ -22,7 +22,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from pipeline import failpoints
+from pipeline import failpoints, secret_files
 from pipeline.check_ids import CHECK_IDS
 from pipeline.errors import SettingsError
 from pipeline.records import Severity
@@ -35,7 +35,7 @@ FLAG_VARIABLES: Final = frozenset(
     for name in (
         *("DATE", "START", "END", "DAYS", "FILE", "FORCE", "ENGINE", "OUTPUT_FORMAT", "REPORT", "FAILED_ROWS"),
         *("EVENTS", "OUTPUT", "FAULT", "WRITE", "THRESHOLD", "SEVERITY", "EXPLAIN"),
-        *("CHECK", "RULE", "LIMIT", "DRY_RUN", "REASON", "BY"),
+        *("CHECK", "RULE", "LIMIT", "DRY_RUN", "REASON", "BY", "WAIT"),
     )
 )
 #: Variables that are not settings: where the file is.
@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     home: Path = Field(Path("data"), description="Where events, runs, the site and the embedded PostgreSQL live.")
     database_url: SecretStr | None = Field(
         None, description="postgresql://… of a real server; the embedded PostgreSQL when not set."
+    )
+    database_password: SecretStr | None = Field(
+        None, description="Password for DAYGATE_DATABASE_URL, when the URL holds none."
     )
     slack_webhook_url: SecretStr | None = Field(None, description="Incoming webhook for alerts; the log when not set.")
     source: Literal["simulate", "landing"] = Field(
@@ -195,6 +198,12 @@ class Settings(BaseSettings):
         return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, config_file()))
 
 
+#: Variables whose value may stand in a file instead, named by the variable with _FILE behind it.
+SECRETS: Final = tuple(
+    PREFIX + name.upper() for name, field in Settings.model_fields.items() if field.annotation == SecretStr | None
+)
+
+
 def config_file(environment: Mapping[str, str] = os.environ) -> Path:
     """Where the settings file is, or would be."""
     return Path(environment.get(_CONFIG_VARIABLE, "daygate.toml"))
@@ -211,14 +220,17 @@ def load(**overrides: Any) -> Settings:
         raise SettingsError(f"{_CONFIG_VARIABLE} names {file}, which is not a file.")
     known = (
         {PREFIX + name.upper() for name in Settings.model_fields}
+        | {secret + secret_files.SUFFIX for secret in SECRETS}
         | {_CONFIG_VARIABLE, failpoints.VARIABLE}
         | FLAG_VARIABLES
     )
     for name in os.environ:
         if name.startswith(PREFIX) and name.split("__")[0].upper() not in known:
             raise SettingsError(f"{name} is not a setting.", hint="The README lists all settings.")
+    secrets = secret_files.read(SECRETS, os.environ)
+    from_files = {variable.removeprefix(PREFIX).lower(): secret for variable, secret in secrets.items()}
     try:
-        settings = Settings(**overrides)
+        settings = Settings(**{**from_files, **overrides})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -227,4 +239,5 @@ def load(**overrides: Any) -> Settings:
         ) from None
     except ValueError as error:
         raise SettingsError(f"{file}: {error}") from None
-    return settings.model_copy(update={"home": settings.home.absolute()})
+    url = secret_files.with_password(settings.database_url, settings.database_password)
+    return settings.model_copy(update={"home": settings.home.absolute(), "database_url": url})

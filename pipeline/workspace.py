@@ -16,6 +16,8 @@ from pipeline.records import Run
 log = logging.getLogger(__name__)
 
 _PREFIX: Final = "build_"
+#: Schema of the partitions; the published one is closed to who loads.
+_VERSIONS: Final = "daygate_versions"
 #: A replaced version is dropped at once when no other session is inside a transaction, and after this anyway.
 _KEPT_FOR_READERS: Final = "1 hour"
 
@@ -55,11 +57,11 @@ def attach(cursor: Any, run: Run) -> None:
     (done,) = one(cursor)
     if done:
         return
-    cursor.execute(f"DROP TABLE IF EXISTS daygate.{partition}")
+    cursor.execute(f"DROP TABLE IF EXISTS {_VERSIONS}.{partition}")
     cursor.execute(f"ALTER TABLE {schema}.events RENAME TO {partition}")
-    cursor.execute(f"ALTER TABLE {schema}.{partition} SET SCHEMA daygate")
+    cursor.execute(f"ALTER TABLE {schema}.{partition} SET SCHEMA {_VERSIONS}")
     cursor.execute(
-        f"ALTER TABLE daygate.event_versions ATTACH PARTITION daygate.{partition}"
+        f"ALTER TABLE daygate.event_versions ATTACH PARTITION {_VERSIONS}.{partition}"
         " FOR VALUES FROM (%(day)s, %(fence)s) TO (%(day)s, %(next)s)",
         {"day": run.day, "fence": run.fence, "next": run.fence + 1},
     )

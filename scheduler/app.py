@@ -24,6 +24,7 @@ from pipeline.errors import DaygateError, SettingsError
 from pipeline.failed_rows import write_failed_rows
 from pipeline.progress import Progress
 from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, Release, Run, Staged, Verdict
+from pipeline.retry import patiently
 from pipeline.settings import Settings
 from scheduler.staging import staging
 
@@ -191,9 +192,10 @@ def database_url(settings: Settings) -> str:
     return postgres.ensure_running(settings.home)
 
 
-def upgrade(settings: Settings) -> str:
-    """Apply missing migrations; a sentence about the version reached."""
-    return f"The database is at version {database.upgrade(database_url(settings))}."
+def upgrade(settings: Settings, *, wait_seconds: float = 0) -> str:
+    """Apply missing migrations, waiting so long for a database that is away; a sentence about the version reached."""
+    reached = patiently(lambda: database.upgrade(database_url(settings)), seconds=wait_seconds)
+    return f"The database is at version {reached}."
 
 
 def history(settings: Settings, days: int) -> list[DaySummary]:

@@ -297,11 +297,15 @@ def down() -> int:
 
 
 @database.command()
-def upgrade() -> int:
+def upgrade(
+    wait: Annotated[
+        float, typer.Option("--wait", envvar="DAYGATE_WAIT", min=0, help="Seconds to wait for a database that is away.")
+    ] = 0.0,
+) -> int:
     """Bring the database's tables to this version."""
     from scheduler.commands import house
 
-    return house.upgrade()
+    return house.upgrade(wait_seconds=wait)
 
 
 app.command()(release)

@@ -65,8 +65,9 @@ class Ledger:
         _looked_at(asked)
 
     def _answer(self, question: Callable[[Connection], T]) -> T:
-        limits = {"statement_seconds": _STATEMENT_SECONDS, "lock_seconds": _LOCK_SECONDS}
-        with closing(database.connect(self._url(), name="http", **limits)) as connection:
+        with closing(
+            database.connect(self._url(), name="http", statement_seconds=_STATEMENT_SECONDS, lock_seconds=_LOCK_SECONDS)
+        ) as connection:
             connection.set_session(readonly=True)
             return question(connection)
 

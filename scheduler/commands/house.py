@@ -65,10 +65,10 @@ def down() -> int:
     return ExitCode.OK
 
 
-def upgrade() -> int:
+def upgrade(*, wait_seconds: float) -> int:
     """Apply the migrations that are missing."""
     chosen = start()
     from scheduler import app
 
-    write(app.upgrade(chosen))
+    write(app.upgrade(chosen, wait_seconds=wait_seconds))
     return ExitCode.OK

@@ -1,0 +1,20 @@
+"""Rights: each of the three roles may do what it is for."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from alembic import op
+
+from pipeline.database import MARTS_FOLDER
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """Run the SQL files of this version, in the order of their names."""
+    # The driver's own cursor: SQLAlchemy would take the percent signs of format() for parameters.
+    with closing(op.get_bind().connection.cursor()) as cursor:
+        for file in sorted((MARTS_FOLDER / "ddl").glob(f"{revision}_*.sql")):
+            cursor.execute(file.read_text(encoding="utf-8"))
