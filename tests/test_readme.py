@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-import pytest
 import docs_parts
+import pytest
 
 from pipeline.check_ids import CHECK_IDS
 from pipeline.errors import ExitCode
