@@ -29,13 +29,15 @@ from pipeline.records import Severity
 
 PREFIX: Final = "DAYGATE_"
 ZONE: Final = ZoneInfo("Asia/Seoul")
+#: A size as Java takes it.
+_MEMORY: Final = r"^[1-9][0-9]*[mg]$"
 #: Variables that stand for a flag of one command and are no settings.
 FLAG_VARIABLES: Final = frozenset(
     PREFIX + name
     for name in (
         *("DATE", "START", "END", "DAYS", "FILE", "FORCE", "ENGINE", "OUTPUT_FORMAT", "REPORT", "FAILED_ROWS"),
         *("EVENTS", "OUTPUT", "FAULT", "WRITE", "THRESHOLD", "SEVERITY", "EXPLAIN"),
-        *("CHECK", "RULE", "LIMIT", "DRY_RUN", "REASON", "BY", "WAIT"),
+        *("CHECK", "RULE", "LIMIT", "DRY_RUN", "REASON", "BY", "WAIT", "INPUT"),
     )
 )
 #: Variables that are not settings: where the file is.
@@ -116,6 +118,30 @@ class Settings(BaseSettings):
     sla_time: time = Field(
         time(10), description="A day that is not published by then, the day after (Asia/Seoul), is reported late."
     )
+    spark_master: str = Field(
+        "local[*]",
+        pattern=r"^(?:local(?:\[(?:\*|[1-9][0-9]*)\])?|spark://\S+|sc://\S+)$",
+        description="Where Spark runs: this machine (local[*], local[2]), a cluster (spark://…) or Connect (sc://…).",
+    )
+    spark_from_bytes: int = Field(
+        2 << 30,
+        ge=0,
+        description="The engine auto takes Spark for deliveries from this size on (unpacked); smaller ones are done "
+        "sooner without it.",
+    )
+    spark_driver_memory: str = Field(
+        "2g", pattern=_MEMORY, description="Java heap of the driver; with local[…] all of Spark's work happens in it."
+    )
+    spark_executor_memory: str = Field("1g", pattern=_MEMORY, description="Java heap of an executor on a cluster.")
+    spark_executor_cores: int | None = Field(
+        None, ge=1, description="Cores of an executor on a cluster; all that its worker offers when not set."
+    )
+    spark_shuffle_partitions: int = Field(
+        16, ge=1, description="Pieces a day is sorted in; about 100 MB each is right, small ones are put together."
+    )
+    spark_ui: bool = Field(
+        True, description="Whether Spark's own pages are served while it runs, on this machine only."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="What reaches the log.")
 
     @field_validator("web_hosts", mode="before")
@@ -175,6 +201,11 @@ class Settings(BaseSettings):
     def runs_folder(self) -> Path:
         """One work folder per run."""
         return self.home / "runs"
+
+    @property
+    def aggregates_folder(self) -> Path:
+        """What `daygate spark-batch` writes."""
+        return self.home / "aggregates"
 
     @property
     def site_folder(self) -> Path:

