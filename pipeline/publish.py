@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from pipeline import database, ledger, quarantine, workspace
+from pipeline import database, findings, ledger, quarantine, workspace
 from pipeline import marts as mart_files
 from pipeline.database import LOCK_CLASS, MARTS_FOLDER, json_text, storable
 from pipeline.errors import BusyError, StepFailed, TransientError
@@ -268,6 +268,7 @@ def report_facts(report: CheckReport) -> dict[str, object]:
         "failing_lines": report.failing_lines,
         "problems": list(report.problems),
         "checks": [asdict(check) for check in report.checks],
+        "findings": findings.facts(report.findings),
     }
 
 

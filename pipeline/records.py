@@ -99,6 +99,62 @@ class CheckResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Commonality:
+    """A value that stands out among the failing lines of a check."""
+
+    #: A field of the contract, or `hour` (0 to 23, Asia/Seoul).
+    dimension: str
+    #: A value the contract lists, a code of its shape, an hour; `changes.OUTSIDE` for everything else.
+    value: str
+    #: Share, 0..1, of the failing lines that have the field; then of all lines that have it.
+    failing_share: float
+    overall_share: float
+    #: Failing lines with the value.
+    failing_lines: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """Since when a check fails, how it usually is, and what its failing lines have in common."""
+
+    check_id: str
+    #: Of the unbroken row of bad days that ends with this day; days without an answer do not break it.
+    first_bad_day: date
+    #: The last day before on which the check passed; None when there is none within a year.
+    last_good_day: date | None
+    #: Median over the last 28 passed days; None when there is none.
+    usual_pass_rate: float | None
+    #: None when the check looked at no lines.
+    pass_rate: float | None
+    #: The most telling first, one a dimension.
+    commonalities: tuple[Commonality, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VolumeFinding:
+    """A figure of the day that left its usual band."""
+
+    #: events, users, orders, revenue (won), or arrived (hours after the day's end).
+    metric: str
+    value: float
+    low: float
+    median: float
+    high: float
+    #: Passed days of the same weekday that the band is made of.
+    days: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """What a reader of the day should know beside the verdict."""
+
+    changes: tuple[Change, ...] = ()
+    volume: tuple[VolumeFinding, ...] = ()
+    #: The figures that were compared, by metric, as delivered; later days are compared with them.
+    measured: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CheckReport:
     """The gate's whole answer about one staged delivery."""
 
@@ -114,6 +170,7 @@ class CheckReport:
     problems: tuple[str, ...] = ()
     #: Folder with the rendered Data Docs page (index.html and assets); None when rendering failed.
     page: Path | None = None
+    findings: Findings = field(default_factory=Findings)
 
     @property
     def good_lines(self) -> int:

@@ -74,6 +74,10 @@ class Settings(BaseSettings):
     rule_floors: dict[str, float] = Field(
         default_factory=dict, description="check/rule = floor of that single rule instead of rule_floor."
     )
+    volume_severity: Severity = Field(
+        "warning",
+        description="Whether an unusual volume of events, users, orders or revenue blocks the day (critical).",
+    )
     sample_lines: int = Field(20, ge=0, le=100, description="Failing lines shown per check.")
     expectations: Path | None = Field(
         None, description="A Great Expectations suite (JSON) of your own; its expectations count by their severity."

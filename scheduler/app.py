@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from pipeline import alerts, database, ledger, postgres, quality_log
+from pipeline import alerts, database, findings, ledger, postgres, quality_log
 from pipeline import contract as contracts
 from pipeline.calibrate import Measured
 from pipeline.day import DayOrder, DayOutcome, DayRunner, RunFailed
@@ -164,7 +164,7 @@ def run_order(settings: Settings, order: DayOrder, *, progress: Progress) -> Run
         settings=settings,
         contract=contract,
         database_url=url,
-        gate=lambda staged, run: _judge(staged, run, settings, contract, order),
+        gate=lambda staged, run: _judge(staged, run, settings, contract, order, url),
         progress=progress,
     )
     try:
@@ -221,7 +221,7 @@ def stop_database(settings: Settings) -> None:
 
 
 def _judge(
-    staged: Staged, run: Run, settings: Settings, contract: Contract, order: DayOrder
+    staged: Staged, run: Run, settings: Settings, contract: Contract, order: DayOrder, url: str
 ) -> tuple[CheckReport, list[Alert]]:
     """The gate of a run: the checkpoint, its page, and the alerts of a gate that stays shut."""
     from gx import gate
@@ -232,7 +232,8 @@ def _judge(
     checked = gate.check(
         staged, settings=settings, contract=contract, folder=run.folder, actions=[action], run_name=run.run_id
     )
-    report = checked.report
+    report = findings.added(checked.report, staged, url=url, settings=settings, contract=contract, file=order.file)
+    checked = replace(checked, report=report)
     # The action sees answers only; how many lines are kept out is the report's to say.
     known = {"failing_lines": report.failing_lines}
     found = [] if report.verdict is Verdict.PASS else read_alerts(outbox)
