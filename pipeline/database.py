@@ -184,15 +184,19 @@ def upgrade(url: str) -> str:
         SettingsError: the database was set up by a newer daygate.
         TransientError, DatabaseError: as `translated`; also Transient: the migration is another login's to do.
     """
+    # It reads the marts' files, which need a connection to be built.
+    from pipeline import mart_tables  # noqa: PLC0415
+
     with session(url, name="upgrade", doing="migrating the database") as connection:
         newest = newest_version()
-        if _check(version(connection), newest):
+        if _check(version(connection), newest) and not mart_tables.missing(connection):
             return newest
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_lock(%s, %s)", (LOCK_CLASS, _MIGRATION_LOCK))
             connection.commit()
         if not _check(version(connection), newest):
             _migrate(url)
+        mart_tables.create(connection, mart_tables.missing(connection))
         return newest
 
 

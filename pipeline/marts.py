@@ -18,6 +18,7 @@ from pipeline.load import LoadReceipt
 from pipeline.records import Run
 
 _HEADER: Final = re.compile(r"^-- (mart|shared|grain|reads|idempotent): (.+)$", re.MULTILINE)
+_COLUMNS: Final = re.compile(r"^-- column: (.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +28,8 @@ class Mart:
     name: str
     grain: tuple[str, ...]
     reads: tuple[str, ...]
+    #: "name type" each, of a mart whose table no migration makes.
+    columns: tuple[str, ...]
     sql: str
 
 
@@ -52,6 +55,7 @@ def read(name: str) -> Mart:
         name=header.get("mart") or header["shared"],
         grain=tuple(header["grain"].split(", ")),
         reads=tuple(header["reads"].split(", ")),
+        columns=tuple(_COLUMNS.findall(sql)),
         sql=sql,
     )
 
