@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,8 @@ from pipeline.settings import PREFIX, Settings
 ROOT: Final = Path(__file__).parent.parent
 README: Final = ROOT / "README.md"
 FILES: Final = (README, ROOT / "README.ko.md", *sorted((ROOT / "docs").glob("*.md")))
+#: Of the examples in README.
+EXAMPLE_DAY: Final = date(2026, 1, 15)
 Part = Callable[[], str]
 #: Tables that hang together by the day without a foreign key, and how a person would say it.
 _BY_DAY: Final = {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from consoles import consoles
 from staged_days import discard
 
 from pipeline import settings as all_settings
@@ -33,19 +34,12 @@ def shop(tmp_path, monkeypatch):
     return folder
 
 
-def consoles():
-    """(command line, the lines shown under it) for every `$ daygate` of the page."""
-    for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL):
-        for command, shown in re.findall(r"^\$ daygate (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
-            yield command, [line for line in shown.splitlines() if line.strip() and line != "…"]
-
-
 def untimed(text):
     """Seconds differ from machine to machine."""
     return re.sub(r"\d+\.\d s", "… s", text)
 
 
-CONSOLES = list(consoles())
+CONSOLES = list(consoles(PAGE))
 CODES = {"rules": 0, f"check {GOOD}": 0, f"check {BAD}": 1, f"run --file {GOOD}": 2, "rules    #": 2}
 
 
