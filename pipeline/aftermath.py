@@ -6,6 +6,7 @@ that it took too long, that a signal ended it, that it never came as far as clai
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from time import monotonic, sleep
@@ -13,7 +14,7 @@ from typing import Final
 
 from pipeline import database, ledger
 from pipeline.database import Connection, one, translated
-from pipeline.records import Engine, Failure, Run
+from pipeline.records import Alert, Engine, Failure, Run
 
 #: PostgreSQL needs a moment to notice that a client is gone.
 _NOTICE_SECONDS: Final = 5.0
@@ -39,7 +40,8 @@ def close(
     trigger: str | None = None,
     engine: Engine = "pandas",
     contract_sha256: str | None = None,
-) -> Run | None:
+    alert_of: Callable[[Run], Alert] | None = None,
+) -> Alert | None:
     """Record how a run ended that could not do so itself.
 
     Args:
@@ -52,9 +54,10 @@ def close(
         trigger: with it, a process that never claimed its day is recorded as an attempt of its own.
         engine: of such an attempt.
         contract_sha256: of such an attempt.
+        alert_of: the alert about the run, kept in the commit that closes it.
 
     Returns:
-        The run that was closed; None when there was nothing to close, or another live run holds the day.
+        That alert; None without one, when there was nothing to close, or when another live run holds the day.
     """
     with database.session(url, name="aftermath", doing="closing a dead run") as connection:
         if not _nobody_holds(connection, day):
@@ -74,8 +77,9 @@ def close(
             )
         if run is None or not running:
             return None
-        ledger.fail(connection, run, error=error, failure=failure)
-        return run
+        alert = None if alert_of is None else alert_of(run)
+        closed = ledger.fail(connection, run, error=error, failure=failure, alert=alert)
+        return alert if closed else None
 
 
 def _nobody_holds(connection: Connection, day: date) -> bool:

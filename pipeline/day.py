@@ -163,6 +163,7 @@ class DayRunner:
         except OSError as error:
             # The day is decided and recorded; its story on disk must not make it look undone.
             log.warning("report.json of %s could not be written: %s.", run.run_id, error.strerror)
+        failpoint("report.done")
         return DayOutcome(summary=summary, report=report, alerts=news)
 
     @contextmanager
@@ -260,10 +261,10 @@ class DayRunner:
             raise
         except DaygateError as error:
             step = error.step if isinstance(error, StepFailed) else "run"
-            self._record_failure(run, error.message, failure_of(error))
             alert = alerts.step_failed(
                 day=run.day, run_id=run.run_id, step=step, attempt=run.attempt, error=error.message
             )
+            self._record_failure(run, error.message, failure_of(error), alert)
             raise RunFailed(error, step=step, alert=alert) from error
         except BaseException as error:
             told_to_stop = isinstance(error, SystemExit | KeyboardInterrupt)
@@ -272,11 +273,11 @@ class DayRunner:
             )
             raise
 
-    def _record_failure(self, run: Run, error: str, failure: Failure) -> None:
+    def _record_failure(self, run: Run, error: str, failure: Failure, alert: Alert | None = None) -> None:
         def record() -> None:
             # The connection of the run may be the very one that was lost.
             with database.session(self.database_url, name="failure", doing="recording the failure") as connection:
-                ledger.fail(connection, run, error=error, failure=failure)
+                ledger.fail(connection, run, error=error, failure=failure, alert=alert)
 
         try:
             self._repeated("failure", record)

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
 from pipeline.errors import RefusedFile, StepFailed
-from pipeline.files import sync_entries
+from pipeline.failpoints import failpoint
+from pipeline.files import keep, sync_entries
 from pipeline.records import Delivery
 from pipeline.sniff import HEAD, require_json_lines
 
@@ -210,7 +211,9 @@ def _read(file: BinaryIO, name: str, place: Path, most_bytes: int, *, suffix: st
     handle, temporary = tempfile.mkstemp(dir=place, prefix=_TEMPORARY, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb", buffering=0) as copy:
+            keep(copy)
             size = _write(blocks, copy, name)
+        failpoint("deliver.copied")
         kept = place / f"{hashed.hash.hexdigest()}.jsonl"
         if not (kept.is_file() and not kept.is_symlink() and filecmp.cmp(kept, temporary, shallow=False)):
             Path(temporary).replace(kept)

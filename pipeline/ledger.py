@@ -15,10 +15,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline import database, workspace
+from pipeline import database, outbox, workspace
 from pipeline.database import LOCK_CLASS, Connection, translated
 from pipeline.errors import BusyError, DaygateError
-from pipeline.records import DaySummary, Engine, Failure, Run, Verdict
+from pipeline.records import Alert, DaySummary, Engine, Failure, Run, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +159,9 @@ def _beat(url: str, run: Run, lease_seconds: int, done: threading.Event) -> None
             log.warning("The lease of %s was not renewed: %s", run.run_id, error)
 
 
-def fail(connection: Connection, run: Run, *, error: str, failure: Failure = "permanent") -> None:
+def fail(
+    connection: Connection, run: Run, *, error: str, failure: Failure = "permanent", alert: Alert | None = None
+) -> bool:
     """Record that the run failed, unless it ended otherwise or lost its day meanwhile.
 
     Args:
@@ -167,6 +169,10 @@ def fail(connection: Connection, run: Run, *, error: str, failure: Failure = "pe
         run: the run that failed.
         error: what happened; no values from events.
         failure: how it failed.
+        alert: kept with the row, in one commit.
+
+    Returns:
+        Whether it was recorded.
     """
     with translated("recording the failure"), connection, connection.cursor() as cursor:
         cursor.execute(
@@ -174,7 +180,11 @@ def fail(connection: Connection, run: Run, *, error: str, failure: Failure = "pe
             " WHERE run_id = %s AND fence = %s AND status = 'running'",
             (failure, database.storable(error)[:_ERROR_LENGTH], run.run_id, run.fence),
         )
+        recorded = cursor.rowcount > 0
+        if recorded and alert is not None:
+            outbox.write(cursor, [alert])
     workspace.sweep(connection)
+    return recorded
 
 
 def published(connection: Connection, day: date) -> DaySummary | None:
@@ -195,6 +205,12 @@ def judged_days(connection: Connection, days: int) -> list[DaySummary]:
         "WHERE day > (now() AT TIME ZONE 'Asia/Seoul')::date - %s AND status IN ('published', 'blocked')"
         " ORDER BY day DESC, fence DESC"
     )
+    return _select(connection, where, (days,), "DISTINCT ON (day) ")
+
+
+def newest_judged(connection: Connection, days: int) -> list[DaySummary]:
+    """The last judged run of each of the newest `days` days that have one, however long ago, newest day first."""
+    where = "WHERE status IN ('published', 'blocked') ORDER BY day DESC, fence DESC LIMIT %s"
     return _select(connection, where, (days,), "DISTINCT ON (day) ")
 
 

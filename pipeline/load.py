@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pipeline import database, workspace
 from pipeline.contract import Contract, Kind
 from pipeline.errors import SettingsError, StepFailed
+from pipeline.failpoints import failpoint
 from pipeline.kept_out import kept_out
 from pipeline.records import CheckReport, Run, Staged
 
@@ -74,6 +75,7 @@ def load(url: str, run: Run, staged: Staged, report: CheckReport, contract: Cont
             # So psycopg2 calls it when reading the text fails; the reason is ours.
             raise text.failure or StepFailed("Loading took too long.", step="load") from None
         rows = cursor.rowcount
+        failpoint("load.copied")
         if rows != report.good_lines:
             raise StepFailed(f"{rows} rows were loaded where {report.good_lines} lines are good.", step="load")
         # Named for the published schema, where it will stand beside the keys of other runs.

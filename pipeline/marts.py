@@ -14,6 +14,7 @@ from typing import Final
 
 from pipeline import database, workspace
 from pipeline.database import MARTS_FOLDER
+from pipeline.failpoints import failpoint
 from pipeline.load import LoadReceipt
 from pipeline.records import Run
 
@@ -79,6 +80,7 @@ def build(url: str, run: Run, receipt: LoadReceipt) -> MartTables:
             for mart in marts
         }
         rows = {name: job.result() for name, job in jobs.items()}
+    failpoint("marts.built")
     with (
         database.session(url, name="marts", doing=f"summing up {receipt.table}") as connection,
         connection,

@@ -22,6 +22,7 @@ from typing import Final
 from pipeline import stage_worker
 from pipeline.contract import Contract
 from pipeline.errors import RefusedFile, StepFailed
+from pipeline.failpoints import failpoint
 from pipeline.records import Delivery, Staged
 from pipeline.stage_worker import Part, Range
 
@@ -70,6 +71,7 @@ def stage(
         for cut, part in parse(_ranges(delivery, range_bytes)):
             _require_all_lines(delivery, cut, part)
             parts.append(part)
+            failpoint("stage.part")
             done += cut.length
             if on_progress is not None:
                 on_progress(done, delivery.size)

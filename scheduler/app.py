@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from pipeline import alerts, database, findings, ledger, postgres, quality_log
 from pipeline import contract as contracts
 from pipeline.calibrate import Measured
-from pipeline.day import DayOrder, DayOutcome, DayRunner, RunFailed
+from pipeline.day import DayOrder, DayRunner, RunFailed
 from pipeline.errors import DaygateError, SettingsError
 from pipeline.failed_rows import write_failed_rows
+from pipeline.failpoints import failpoint
 from pipeline.progress import Progress
 from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, Release, Run, Staged, Verdict
 from pipeline.retry import patiently
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 #: Days the site's front page lists.
 DAYS_ON_INDEX: Final = 90
+#: In a run's folder: its pages are in the site.
+_PUBLISHED: Final = "pages.done"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,7 +178,8 @@ def run_order(settings: Settings, order: DayOrder, *, progress: Progress) -> Run
     page = settings.site_folder / "runs" / outcome.summary.run_id / "index.html"
     if outcome.report is not None:
         with progress.step("pages"):
-            _publish_pages(settings, url, outcome)
+            _publish_pages(settings, url, [outcome.summary.run_id])
+            failpoint("pages.done")
         notify(settings, outcome.alerts)
     return RunOutcome(
         summary=outcome.summary,
@@ -232,6 +236,7 @@ def _judge(
     checked = gate.check(
         staged, settings=settings, contract=contract, folder=run.folder, actions=[action], run_name=run.run_id
     )
+    failpoint("check.answered")
     report = findings.added(checked.report, staged, url=url, settings=settings, contract=contract, file=order.file)
     checked = replace(checked, report=report)
     # The action sees answers only; how many lines are kept out is the report's to say.
@@ -289,15 +294,48 @@ def _page(
     return render_page(checked.result, facts=facts, folder=folder)
 
 
-def _publish_pages(settings: Settings, url: str, outcome: DayOutcome) -> None:
+def unfinished_pages(settings: Settings, url: str) -> frozenset[str]:
+    """Judged runs whose pages are made and not in the site, because their process died too early or the site is gone.
+
+    Of each of the newest days the last judged run counts.
+    """
+    with database.session(url, name="site", doing="reading the ledger") as connection:
+        runs = ledger.newest_judged(connection, DAYS_ON_INDEX)
+    front = (settings.site_folder / "index.html").is_file()
+    return frozenset(
+        run.run_id
+        for run in runs
+        if (settings.runs_folder / run.run_id / "page" / "index.html").is_file()
+        and not (
+            front
+            and (settings.runs_folder / run.run_id / _PUBLISHED).is_file()
+            and (settings.site_folder / "runs" / run.run_id / "index.html").is_file()
+        )
+    )
+
+
+def finish_pages(settings: Settings) -> None:
+    """Bring those pages into the site."""
+    url = database_url(settings)
+    missing = sorted(unfinished_pages(settings, url))
+    if missing:
+        _publish_pages(settings, url, missing)
+
+
+def _publish_pages(settings: Settings, url: str, runs: Sequence[str]) -> None:
     from gx.site import publish_index, publish_page
 
     def publish() -> None:
-        if outcome.report is not None and outcome.report.page is not None:
-            publish_page(outcome.report.page.parent, settings.site_folder, outcome.summary.run_id)
+        for run_id in runs:
+            page = settings.runs_folder / run_id / "page"
+            if page.is_dir():
+                publish_page(page, settings.site_folder, run_id)
+            failpoint("pages.copied")
         with database.session(url, name="site", doing="reading the ledger") as connection:
             days = ledger.newest(connection, DAYS_ON_INDEX)
         publish_index(settings.site_folder, days, generated_at=datetime.now(UTC))
+        for run_id in runs:
+            (settings.runs_folder / run_id / _PUBLISHED).touch()
 
     _tolerated(publish)
 
@@ -308,7 +346,9 @@ def _tolerated(make: Callable[[], T]) -> T | None:
         return make()
     except DaygateError as error:
         log.warning("%s %s", error.message, error.hint)
-        return None
+    except OSError as error:
+        log.warning("The site could not be brought up to date: %s.", error.strerror)
+    return None
 
 
 def notify(settings: Settings, news: Sequence[Alert]) -> None:

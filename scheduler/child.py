@@ -125,28 +125,36 @@ def command(day: date, *, trigger: str, file: Path | None) -> list[str]:
     return words if file is None else [*words, "--file", str(file)]
 
 
+def pages_command() -> list[str]:
+    """The command line that finishes the site."""
+    return [sys.executable, "-m", "scheduler.child", "--pages"]
+
+
 # -- the child's own half ------------------------------------------------------------------------
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one day; the exit codes of `daygate run`, and 143 when told to stop."""
+    """Run one day, or finish the site; the exit codes of `daygate run`, and 143 when told to stop."""
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole terminal; the parent decides
     threading.Thread(target=_follow_parent, name="parent", daemon=True).start()
     parser = ArgumentParser()
-    parser.add_argument("--date", type=date.fromisoformat, required=True)
-    parser.add_argument("--trigger", required=True)
+    parser.add_argument("--pages", action="store_true")
+    parser.add_argument("--date", type=date.fromisoformat)
+    parser.add_argument("--trigger")
     parser.add_argument("--file", type=Path)
     asked = parser.parse_args(arguments)
-    return _guarded(asked.date, asked.trigger, asked.file)
+    if asked.pages:
+        return _guarded(_finish_pages, None)
+    return _guarded(lambda: _run(asked.date, asked.trigger, asked.file), asked.date)
 
 
-def _guarded(day: date, trigger: str, file: Path | None) -> int:
+def _guarded(work: Callable[[], int], day: date | None) -> int:
     from pipeline.errors import BusyError, DaygateError, ExitCode
     from scheduler.screen import event
 
     try:
-        return _run(day, trigger, file)
+        return work()
     except BusyError as busy:
         event("run.busy", day=day, error=busy.message)
         return ExitCode.BUSY
@@ -185,6 +193,17 @@ def _run(day: date, trigger: str, file: Path | None) -> int:
         quarantined=told.quarantined,
     )
     return code_of(told.verdict)
+
+
+def _finish_pages() -> int:
+    from pipeline import settings as all_settings
+    from scheduler import app
+    from scheduler.screen import configure_events
+
+    settings = all_settings.load()
+    configure_events(settings)
+    app.finish_pages(settings)
+    return 0
 
 
 def _limit_memory(most_bytes: int | None) -> None:

@@ -13,11 +13,12 @@ from datetime import date, datetime, timedelta
 from time import monotonic
 from typing import Final
 
-from pipeline import aftermath, alerts, contract, database, due, landing, lateness, outbox
+from pipeline import aftermath, alerts, contract, database, due, landing, lateness, leftovers, outbox, workspace
 from pipeline.database import Connection
 from pipeline.errors import DaygateError, ExitCode
+from pipeline.failpoints import failpoint
 from pipeline.leader import Leadership
-from pipeline.records import Alert, Failure
+from pipeline.records import Alert, Failure, Run
 from pipeline.settings import Settings
 from scheduler import app
 from scheduler import child as children
@@ -60,6 +61,8 @@ class Reconciler:
     clock: Callable[[], datetime] | None = None
     #: The command line of a run, from day, trigger and file.
     command: Callable[..., Sequence[str]] = children.command
+    #: The command line that brings unfinished pages into the site.
+    pages_command: Callable[[], Sequence[str]] = children.pages_command
     #: The running child, for who must kill it at once.
     child: Child | None = field(default=None, init=False)
     _busy: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -67,6 +70,7 @@ class Reconciler:
     _hashes: landing.Hashes = field(default_factory=landing.Hashes, init=False)
     _ready: str | None = field(default=None, init=False)
     _leads: bool = field(default=False, init=False)
+    _unfinished: frozenset[str] = field(default=frozenset(), init=False)
     _looked_at: float = field(default_factory=monotonic, init=False)
 
     def reconcile(self, trigger: str) -> list[Ran]:
@@ -103,12 +107,31 @@ class Reconciler:
                 if day is None or not self._is_leader(url):
                     break
                 ran.append(self._run(url, day, trigger))
+            if not self.stopping.is_set():
+                self._clean(url)
+                self._finish_pages(url)
         finally:
             # Last, because a day that only waited for the service to start is not worth an alarm; and always,
             # because a contract that cannot be read makes days late as well.
             if not self.stopping.is_set():
                 self._tell_late(url)
         return ran
+
+    def _clean(self, url: str) -> None:
+        """Remove what killed processes left."""
+        with database.session(url, name="cleaning", doing="cleaning up") as connection:
+            swept = leftovers.sweep(self.settings, connection)
+            workspace.sweep(connection)
+        if swept:
+            event("leftovers.removed", count=swept)
+
+    def _finish_pages(self, url: str) -> None:
+        """Let a process bring the pages of runs that died before into the site; tried once for the same runs."""
+        unfinished = app.unfinished_pages(self.settings, url)
+        if unfinished and unfinished != self._unfinished:
+            ending = self._supervised(self.pages_command())
+            event("pages.finished", runs=len(unfinished), how=ending.how, code=ending.code)
+        self._unfinished = unfinished
 
     def _database(self) -> str:
         """The database, started and brought to this version once."""
@@ -168,6 +191,7 @@ class Reconciler:
         self._looked_at = monotonic()
         with database.session(url, name="lateness", doing="looking for late days") as connection:
             new = outbox.keep(connection, self._late(connection))
+        failpoint("late.kept")
         app.notify(self.settings, new)
 
     def _late(self, connection: Connection) -> list[Alert]:
@@ -198,10 +222,20 @@ class Reconciler:
         found = landing.find(self.settings, day)
         with database.session(url, name="reconcile", doing="starting a run") as connection:
             before = aftermath.newest_fence(connection, day)
+        failpoint("run.due")
         event("run.started", day=day, trigger=trigger)
-        self.child = Child(self.command(day, trigger=trigger, file=None if found is None else found.path))
+        ending = self._supervised(self.command(day, trigger=trigger, file=None if found is None else found.path))
+        event("run.ended", day=day, how=ending.how, code=ending.code, signal=ending.signal_name, seconds=ending.seconds)
+        failpoint("run.ended")
+        if ending.how != "ended" or ending.code not in _TOLD:
+            self._close(url, day, before, trigger, ending)
+        return Ran(day=day, ending=ending)
+
+    def _supervised(self, command: Sequence[str]) -> Ending:
+        """Start a process and wait for its end."""
+        self.child = Child(command)
         try:
-            ending = self.child.supervise(
+            return self.child.supervise(
                 deadline_seconds=self.settings.run_deadline_seconds,
                 grace_seconds=self.settings.grace_seconds,
                 stopping=self.stopping,
@@ -209,10 +243,6 @@ class Reconciler:
             )
         finally:
             self.child = None
-        event("run.ended", day=day, how=ending.how, code=ending.code, signal=ending.signal_name, seconds=ending.seconds)
-        if ending.how != "ended" or ending.code not in _TOLD:
-            self._close(url, day, before, trigger, ending)
-        return Ran(day=day, ending=ending)
 
     def _watch(self) -> bool:
         """Whether to go on with the run: not when another service leads. Lateness does not wait for it.
@@ -234,8 +264,12 @@ class Reconciler:
         """Record a run that could not do so itself, and raise the alarm."""
         error, failure = self._reason(ending)
         told_to_stop = ending.how in ("stopped", "abandoned")
+
+        def alert_of(run: Run) -> Alert:
+            return alerts.step_failed(day=day, run_id=run.run_id, step="run", attempt=run.attempt, error=error)
+
         try:
-            run = aftermath.close(
+            alert = aftermath.close(
                 url,
                 day,
                 after=before,
@@ -244,17 +278,15 @@ class Reconciler:
                 runs_folder=self.settings.runs_folder,
                 trigger=None if told_to_stop else trigger,
                 contract_sha256=contract.load(self.settings.contract).sha256,
+                alert_of=None if told_to_stop else alert_of,
             )
-            if run is None or told_to_stop:
-                return
-            alert = alerts.step_failed(day=day, run_id=run.run_id, step="run", attempt=run.attempt, error=error)
-            with database.session(url, name="reconcile", doing="keeping an alert") as connection:
-                new = outbox.keep(connection, [alert])
         except DaygateError as lost:
             # The next claim of the day closes the row; the day stays due.
             event("run.unrecorded", level="ERROR", day=day, error=lost.message, reason=error)
             return
-        app.notify(self.settings, new)
+        failpoint("run.closed")
+        if alert is not None:
+            app.notify(self.settings, [alert])
 
     def _reason(self, ending: Ending) -> tuple[str, Failure]:
         if ending.how == "timeout":

@@ -19,104 +19,22 @@ from pathlib import Path
 import psycopg2
 import pytest
 from pydantic import SecretStr
+from services import PATIENCE, runs_on, wait_for, worker_of
 from staged_days import discard
 
 from pipeline import due, postgres
 from pipeline.day import RunFailed
 from pipeline.errors import TransientError
-from pipeline.settings import PREFIX, ZONE, Settings
+from pipeline.settings import ZONE, Settings
 from scheduler import screen
 from scheduler.child import Child
 from scheduler.reconcile import Reconciler
 from scheduler.service import Service
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
+pytest_plugins = ["database_fixtures", "day_fixtures", "service_fixtures", "warm"]
 
 DAY = date(2026, 1, 15)
 ROOT = Path(__file__).parent.parent
-#: How long a test waits for what must happen; far more than it takes.
-PATIENCE = 90.0
-
-
-def wait_for(seen, seconds: float = PATIENCE):
-    """Wait until something is seen, and return it."""
-    pause, left = threading.Event(), int(seconds / 0.05)
-    while not (found := seen()):
-        left -= 1
-        assert left, "it was not seen in time"
-        pause.wait(0.05)
-    return found
-
-
-class Served:
-    """A service in a process of its own, with what it logs."""
-
-    def __init__(self, variables, folder: Path) -> None:
-        self.log = folder / "service.log"
-        self.file = self.log.open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "scheduler", "serve"], cwd=folder, env=variables, stderr=self.file, stdout=self.file
-        )
-
-    def events(self, name=None):
-        """What it told of so far, a line each."""
-        lines = self.log.read_text(encoding="utf-8").splitlines(keepends=True)
-        told = [json.loads(line) for line in lines if line.endswith("\n")]
-        return [line for line in told if name in (None, line["event"])]
-
-    def end(self, number=signal.SIGTERM) -> int:
-        """Send a signal; the exit code."""
-        self.process.send_signal(number)
-        return self.process.wait(timeout=PATIENCE)
-
-
-@pytest.fixture
-def variables(settings):
-    """The environment of a service on the test's own home and database."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    own = {
-        "PYTHONPATH": str(ROOT),
-        "DAYGATE_HOME": str(settings.home),
-        "DAYGATE_DATABASE_URL": settings.database_url.get_secret_value(),
-        "DAYGATE_USERS": str(settings.users),
-        "DAYGATE_WEB_PORT": "0",
-        # Its yesterday, whatever the time at which the tests run.
-        "DAYGATE_RUN_AT": "00:00",
-    }
-    return {**kept, **own}
-
-
-@pytest.fixture
-def serve(variables, tmp_path):
-    """Starts services and ends them all."""
-    started: list[Served] = []
-
-    def serve(**changes) -> Served:
-        chosen = {name: value for name, value in {**variables, **changes}.items() if value}
-        started.append(Served(chosen, tmp_path))
-        return started[-1]
-
-    yield serve
-    for served in started:
-        served.process.kill()
-        served.process.wait()
-        served.file.close()
-
-
-def runs_on(home) -> list[str]:
-    """The command lines of processes that work on days of this home."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            around = (process / "environ").read_bytes()
-        except OSError:
-            continue
-        if b"scheduler.child" in words and str(home).encode() in around:
-            found.append(process.name)
-    return found
-
-
 RUNNING = "SELECT run_id FROM pipeline_run_log WHERE status = 'running'"
 
 
@@ -135,15 +53,15 @@ def test_a_service_runs_yesterday_and_stops_when_told(serve, query, settings):
     assert runs_on(settings.home) == []
 
 
-def test_a_service_told_to_stop_in_a_run_closes_its_row_and_the_next_one_runs_the_day(serve, query, settings):
+def test_a_service_told_to_stop_in_a_run_closes_its_row_and_the_next_one_runs_the_day(warm_serve, query, settings):
     """SIGTERM in the middle: the row says interrupted, nothing is visible, nothing is left running."""
-    first = serve()
+    first = warm_serve()
     wait_for(lambda: query(RUNNING))
     code = first.end()
     after = query("SELECT status, failure, finished_at IS NOT NULL FROM pipeline_run_log")
     visible = query("SELECT count(*) FROM raw_events")
     left = runs_on(settings.home)
-    second = serve()
+    second = warm_serve()
     wait_for(lambda: query("SELECT 1 FROM pipeline_run_log WHERE is_current"))
     second.end()
 
@@ -166,9 +84,9 @@ def test_a_service_told_to_stop_before_it_is_up_ends_as_well(serve):
     assert served.end() == 0
 
 
-def test_a_killed_service_takes_its_run_along(serve, query, settings):
+def test_a_killed_service_takes_its_run_along(warm_serve, query, settings):
     """The child notices that nobody waits for it any more, and ends its run in order."""
-    served = serve()
+    served = warm_serve()
     wait_for(lambda: query(RUNNING))
     served.end(signal.SIGKILL)
 
@@ -177,11 +95,11 @@ def test_a_killed_service_takes_its_run_along(serve, query, settings):
     assert query("SELECT failure FROM pipeline_run_log") == [("interrupted",)]
 
 
-def test_a_second_signal_ends_everything_at_once(serve, query, settings):
+def test_a_second_signal_ends_everything_at_once(warm_serve, query, settings):
     """Whoever cannot wait need not; the ledger finds out by itself."""
-    served = serve(DAYGATE_GRACE_SECONDS="600")
+    served = warm_serve(DAYGATE_GRACE_SECONDS="600")
     (child,) = wait_for(lambda: query(RUNNING) and runs_on(settings.home))
-    os.kill(int(child), signal.SIGSTOP)  # a run that does not listen
+    os.kill(worker_of(child), signal.SIGSTOP)  # a run that does not listen
     served.process.send_signal(signal.SIGTERM)
     wait_for(lambda: served.events("service.stopping"))
 
@@ -189,11 +107,11 @@ def test_a_second_signal_ends_everything_at_once(serve, query, settings):
     wait_for(lambda: not runs_on(settings.home))
 
 
-def test_a_service_waits_for_a_database_that_is_away(serve, settings):
+def test_a_service_waits_for_a_database_that_is_away(warm_serve, settings):
     """No crash loop: it lives, says so, and stops when told."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    served = serve(DAYGATE_DATABASE_URL=f"postgresql://u:SECRETCANARY@127.0.0.1:{port}/nowhere")
+    served = warm_serve(DAYGATE_DATABASE_URL=f"postgresql://u:SECRETCANARY@127.0.0.1:{port}/nowhere")
     wait_for(lambda: served.events("reconcile.failed"))
 
     assert served.process.poll() is None
@@ -215,11 +133,11 @@ def test_a_service_refuses_a_database_of_a_newer_version(variables, query, tmp_p
     assert "9999" in done.stderr
 
 
-def test_the_clock_beats_and_the_web_tells(serve, settings):
+def test_the_clock_beats_and_the_web_tells(warm_serve, settings):
     """`/healthz` of the running service."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    served = serve(DAYGATE_WEB_PORT=str(port), DAYGATE_START_DAY="2999-01-01")
+    served = warm_serve(DAYGATE_WEB_PORT=str(port), DAYGATE_START_DAY="2999-01-01")
     wait_for(lambda: served.events("leader.won"))
 
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
@@ -227,10 +145,10 @@ def test_the_clock_beats_and_the_web_tells(serve, settings):
     assert served.end() == 0
 
 
-def test_a_database_that_crashes_under_a_run_is_started_again_and_the_day_is_published(serve, settings):
+def test_a_database_that_crashes_under_a_run_is_started_again_and_the_day_is_published(warm_serve, settings):
     """The embedded server is killed in the middle; the service starts it, the run's next try finds it."""
     home = settings.home
-    served = serve(DAYGATE_DATABASE_URL="")
+    served = warm_serve(DAYGATE_DATABASE_URL="")
     try:
         wait_for(lambda: served.events("run.started"))
         url = postgres.ensure_running(home)
