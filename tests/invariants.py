@@ -28,6 +28,8 @@ JUDGED = {"quality_check_log": "day", "quarantine_events": "day", "pipeline_run_
 _VOLATILE = frozenset({
     *("run_id", "fence", "loaded_at", "id", "started_at", "finished_at", "heartbeat_at", "lease_until"),
     *("superseded_at", "attempt", "trigger", "timings", "delivery_name"),
+    # Compares the day with those before it, as far as they were there already.
+    "report",
 })  # fmt: skip
 _TEMPORARY = re.compile(r"\..+\.(new|old)\.\d+|\..+\.tmp|\.taking-.*|.*\.partial|.*\.tmp")
 
