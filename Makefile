@@ -10,10 +10,14 @@ DAY ?=
 FILE ?=
 DAY_FLAG := $(if $(DAY),--date $(DAY))
 
-.PHONY: help setup setup-spark setup-all run serve test test-slow test-cov lint format generate generate-month validate status docs-export docs fault-matrix lock down clean
+.PHONY: help setup setup-spark setup-all run serve test test-fast test-slow test-cov lint format generate generate-month validate status docs-export docs fault-matrix lock down clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Two processes, each with a PostgreSQL of its own, in an order drawn anew. CI always draws the same:
+# what lands is decided by the change, not by the dice.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal $(if $(CI),--randomly-seed=20260115)
 
 # pip compiles what it installs; without bytecode Great Expectations takes 15 s to import instead of 4.
 define install
@@ -47,13 +51,16 @@ run: $(VENV)/.base ## One day through the gate: yesterday, or DAY=YYYY-MM-DD
 	@$(BIN)/daygate run $(DAY_FLAG)
 
 test: $(VENV)/.dev ## Run all tests
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	@$(PYTEST)
+
+test-fast: $(VENV)/.dev ## The tests that start no server and no process: the loop of daily work
+	@$(PYTEST) -m "not slow and not long"
 
 test-slow: $(VENV)/.dev ## Run the tests that take minutes or gigabytes
 	@$(BIN)/python -m pytest -m slow
 
 test-cov: $(VENV)/.dev ## The same, with the lines that no test reaches
-	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+	@$(PYTEST) --cov --cov-report=term-missing:skip-covered
 
 lint: $(VENV)/.dev ## Style, types and the import arrow
 	@$(BIN)/ruff check .

@@ -11,6 +11,10 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from pipeline import contract as contracts
+from pipeline.settings import PREFIX
+
+#: Every fixture that several test modules share; loaded once, so that a module may also import their helpers.
+pytest_plugins = ["database_fixtures", "day_fixtures", "process_fixtures"]
 
 # On CI the same examples every time: what lands is decided by the change, not by the dice. Elsewhere new ones.
 hypothesis_settings.register_profile(
@@ -22,6 +26,16 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("daygate")
 
 DAY = date(2026, 1, 15)
+#: They start a server or a process; a test that uses one is `long`.
+STARTERS = {"server_url", "daygate_process"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What needs a server or a process of its own is no part of `make test-fast`."""
+    for item in items:
+        if STARTERS & set(item.fixturenames):
+            item.add_marker("long")
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +116,15 @@ def as_lines(*events: dict | str) -> bytes:
     """Events (or raw lines) as JSON Lines."""
     lines = [e if isinstance(e, str) else json.dumps(e, ensure_ascii=False) for e in events]
     return ("\n".join(lines) + "\n").encode()
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder to work in, without anybody's settings."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
 from contextlib import closing
 from datetime import date
-from pathlib import Path
 
 import psycopg2
 import pytest
@@ -16,10 +12,9 @@ from pydantic import SecretStr
 
 from pipeline import contract, simulate
 from pipeline.progress import Silent
-from pipeline.settings import PREFIX, Settings
+from pipeline.settings import Settings
 from scheduler import app
 
-ROOT = Path(__file__).parent.parent
 DAY = date(2026, 1, 15)
 #: What may differ between two runs of the same day.
 VOLATILE = ("run_id", "fence", "loaded_at")
@@ -92,25 +87,17 @@ def digest(query):
 
 
 @pytest.fixture
-def process(settings, tmp_path):
+def process(settings, tmp_path, daygate_process):
     """Runs `daygate` in a process of its own on the same home and database."""
 
     def run(*words, **variables):
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
         own = {
-            "PYTHONPATH": str(ROOT),
             "DAYGATE_HOME": str(settings.home),
             "DAYGATE_DATABASE_URL": settings.database_url.get_secret_value(),
             "DAYGATE_USERS": str(settings.users),
         }
-        return subprocess.run(
-            [sys.executable, "-m", "scheduler", *words],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            env={**kept, **own, **variables},
-            check=False,
-            timeout=300,
-        )
+        done = daygate_process(tmp_path, *words, **own, **variables)
+        done.stdout, done.stderr = done.stdout.decode(), done.stderr.decode()
+        return done
 
     return run

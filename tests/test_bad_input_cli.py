@@ -20,7 +20,7 @@ import html5lib
 import pytest
 import zstandard
 
-from pipeline import alerts, settings, stage
+from pipeline import alerts, stage
 from pipeline.errors import ExitCode
 from pipeline.records import Alert, Verdict
 from scheduler.boundary import call
@@ -44,15 +44,6 @@ HOSTILE = (
     r"\N \. \x41 \\",
     "\u202egnp.exe\u200b",
 )
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder to work in, without anybody's settings."""
-    for name in [name for name in os.environ if name.startswith(settings.PREFIX)]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

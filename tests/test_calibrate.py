@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -241,13 +240,10 @@ def shops(tmp_path_factory):
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder to work in, without anybody's settings."""
-    for name in [name for name in os.environ if name.startswith(all_settings.PREFIX)]:
-        monkeypatch.delenv(name)
+def here(here, monkeypatch):
+    """An empty folder to work in; one process parses."""
     monkeypatch.setenv("DAYGATE_WORKERS", "1")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return here
 
 
 def files(folder):

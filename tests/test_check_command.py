@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -23,15 +22,6 @@ XSD = xmlschema.XMLSchema(str(Path(__file__).parent.parent / "schemas" / "junit.
 NAME = "events_20260115.jsonl"
 MOMENT = datetime(2026, 1, 16, 2, 3, 4, tzinfo=UTC)
 HOSTILE = "\x1b[2J\x00<script>&\"'\u202e]]>\ufffe\ud800\r\nx"
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder to work in, without anybody's settings."""
-    for name in [name for name in os.environ if name.startswith(settings.PREFIX)]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

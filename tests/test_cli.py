@@ -12,6 +12,7 @@ import pytest
 import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from process_fixtures import environment
 
 from pipeline import settings
 from pipeline.errors import SettingsError
@@ -33,34 +34,6 @@ BAD_DAYS = (
     "",
     "2024-01-01\n",
 )
-
-
-def daygate(*words: str, home: Path, stdin: bytes = b"", **variables: str) -> subprocess.CompletedProcess[bytes]:
-    """The command as a person starts it, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "scheduler", *words],
-        cwd=home,
-        input=stdin,
-        capture_output=True,
-        env=environment(home, **variables),
-        check=False,
-        timeout=300,
-    )
-
-
-def environment(home: Path, **variables: str) -> dict[str, str]:
-    """The surroundings of a command: this checkout, a home of its own, none of the caller's settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(settings.PREFIX)}
-    return {**kept, "PYTHONPATH": str(ROOT), "DAYGATE_HOME": str(home / "data"), **variables}
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder to work in, without anybody's settings."""
-    for name in [name for name in os.environ if name.startswith(settings.PREFIX)]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def leaves(command: typer.core.TyperGroup | object, path: Sequence[str] = ()) -> list[tuple[tuple[str, ...], object]]:

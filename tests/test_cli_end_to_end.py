@@ -8,40 +8,27 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jsonschema
 import pytest
+from process_fixtures import environment
 from staged_days import discard
-
-from pipeline import settings
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = json.loads((ROOT / "schemas" / "check_output.schema.json").read_text("utf-8"))
 CLEAN, DIRTY = "events_20260115.jsonl", "dirty/events_20260115.jsonl"
 
 
-def environment(home: Path, **variables: str) -> dict[str, str]:
-    """The surroundings of a command: this checkout, a home of its own, none of the caller's settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(settings.PREFIX)}
-    return {**kept, "PYTHONPATH": str(ROOT), "DAYGATE_HOME": str(home / "data"), "DAYGATE_USERS": "150", **variables}
-
-
-def daygate(home: Path, *words: str, stdin: bytes = b"", **variables: str) -> subprocess.CompletedProcess[bytes]:
-    """The command as a person starts it, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "scheduler", *words],
-        cwd=home,
-        input=stdin,
-        capture_output=True,
-        env=environment(home, **variables),
-        check=False,
-        timeout=300,
-    )
+@pytest.fixture(scope="module")
+def daygate(daygate_process):
+    """Runs a command in a folder, with few customers."""
+    return partial(daygate_process, DAYGATE_USERS="150")
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory):
+def house(tmp_path_factory, daygate):
     """A folder with a clean and a dirty delivery; its PostgreSQL is stopped at the end."""
     home = tmp_path_factory.mktemp("house")
     for folder, faults in ((".", []), ("dirty", ["--fault", "day_wrong=0.2", "--fault", "quantity_zero=0.5"])):
@@ -52,7 +39,7 @@ def house(tmp_path_factory):
     discard(home / "data")
 
 
-def test_a_clean_file_passes_and_a_dirty_one_fails_by_the_meant_checks(house):
+def test_a_clean_file_passes_and_a_dirty_one_fails_by_the_meant_checks(house, daygate):
     """Several files give an array in their order; the worst outcome is the exit code; stdout is JSON only."""
     done = daygate(house, "check", CLEAN, DIRTY, "--output-format", "json")
     clean, dirty = documents = json.loads(done.stdout)
@@ -68,7 +55,7 @@ def test_a_clean_file_passes_and_a_dirty_one_fails_by_the_meant_checks(house):
     assert dirty["lines"] == dirty["good_lines"] + dirty["failing_lines"]
 
 
-def test_one_file_gives_one_document_and_failed_rows_hold_every_failing_line(house):
+def test_one_file_gives_one_document_and_failed_rows_hold_every_failing_line(house, daygate):
     """The counts of the document and the lines of the file agree; the page is written."""
     words = ["--output-format", "json", "--failed-rows", "failing.jsonl", "--report", "page", "--limit", "3"]
     done = daygate(house, "check", DIRTY, *words)
@@ -83,7 +70,7 @@ def test_one_file_gives_one_document_and_failed_rows_hold_every_failing_line(hou
     assert "<html" in (house / "page" / "index.html").read_text("utf-8")
 
 
-def test_text_reads_well_in_a_plain_terminal(house):
+def test_text_reads_well_in_a_plain_terminal(house, daygate):
     """80 columns, ASCII when the terminal has no more, the verdict in the last line."""
     done = daygate(house, "check", DIRTY, PYTHONIOENCODING="ascii")
     lines = done.stdout.decode("ascii").splitlines()
@@ -94,7 +81,7 @@ def test_text_reads_well_in_a_plain_terminal(house):
     assert done.stderr == b""
 
 
-def test_stdin_and_compressed_files_are_the_same_delivery(house):
+def test_stdin_and_compressed_files_are_the_same_delivery(house, daygate):
     """The same lines give the same answer, whatever they came in."""
     raw = (house / CLEAN).read_bytes()
     (house / f"{CLEAN}.gz").write_bytes(gzip.compress(raw))
@@ -106,7 +93,7 @@ def test_stdin_and_compressed_files_are_the_same_delivery(house):
     assert first["lines"] == second["lines"] == len(raw.splitlines())
 
 
-def test_a_refused_file_is_told_of_and_the_others_are_still_checked(house):
+def test_a_refused_file_is_told_of_and_the_others_are_still_checked(house, daygate):
     """Exit 4, one or two lines on stderr, no document for it, the others' documents on stdout."""
     (house / "events_20260116.jsonl").write_bytes(b"")
     done = daygate(house, "check", "events_20260116.jsonl", CLEAN, "--output-format", "json")
@@ -117,7 +104,7 @@ def test_a_refused_file_is_told_of_and_the_others_are_still_checked(house):
     assert len(done.stderr.splitlines()) <= 2
 
 
-def test_a_hostile_file_name_cannot_act_on_the_terminal(house):
+def test_a_hostile_file_name_cannot_act_on_the_terminal(house, daygate):
     """Escape sequences, newlines and bytes that are no UTF-8 in a name are shown, not obeyed."""
     name = b"\x1b[2J\xff\nFAIL events.jsonl"
     (house / os.fsdecode(name)).write_bytes((house / CLEAN).read_bytes())
@@ -128,7 +115,7 @@ def test_a_hostile_file_name_cannot_act_on_the_terminal(house):
     assert done.stdout.splitlines()[-1].startswith(b"PASS: ")
 
 
-def test_a_day_is_run_once_and_a_second_run_changes_nothing(house):
+def test_a_day_is_run_once_and_a_second_run_changes_nothing(house, daygate):
     """Publish, say so, and leave a published day alone; status and doctor tell the same."""
     first = daygate(house, "run", "--file", CLEAN)
     second = daygate(house, "run", "--file", CLEAN)
@@ -143,7 +130,7 @@ def test_a_day_is_run_once_and_a_second_run_changes_nothing(house):
     assert "embedded, reachable" in doctor
 
 
-def test_a_bad_day_is_blocked_and_backfill_goes_on_behind_it(house):
+def test_a_bad_day_is_blocked_and_backfill_goes_on_behind_it(house, daygate):
     """A FAIL ends with exit 1 and does not stop the days after it."""
     landed = house / "landed" / "events"
     landed.mkdir(parents=True)

@@ -189,6 +189,7 @@ def as_the_oracle_says(answer: dict, rows: list[dict], expected: oracle.Judgemen
     assert answer["verdict"] == ("FAIL" if shut else "PASS")
 
 
+@pytest.mark.long
 @QUICK
 @given(damage=damages)
 def test_every_line_of_a_damaged_file_is_accounted_for(here, day_of, damage):

@@ -21,6 +21,9 @@ from staged_days import discard
 from pipeline import postgres
 from pipeline.errors import SettingsError, TransientError
 
+#: Servers of its own.
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):

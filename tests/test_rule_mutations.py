@@ -266,6 +266,7 @@ def changed(table: RuleTable, wrong: RuleTable) -> list[Rule]:
     return [rule for rule in wrong.rules if repr((rule.applies, rule.fails)) != real.get((rule.check, rule.id))]
 
 
+@pytest.mark.long
 def test_every_wrong_version_of_the_rules_source_is_noticed(table, judge, expected):
     """One operator, bound or word of the rule table's own source changed at a time: the cases tell each."""
     survivors, noticed = [], 0
