@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
 
 from pipeline import settings
 from scheduler.screen import configure_events
@@ -11,8 +11,9 @@ from scheduler.screen import configure_events
 
 def serve() -> int:
     """Serve until told to stop."""
-    # Importing takes seconds, in which process 1 would not even hear of a signal it does not handle.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Importing takes seconds, in which process 1 would not even hear of a signal it does not handle. Nothing was begun
+    # yet; and an exception raised within one of the import system's own callbacks would be swallowed.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     chosen = settings.load()
     configure_events(chosen)
     from scheduler.service import Service
