@@ -10,7 +10,7 @@ DAY ?=
 FILE ?=
 DAY_FLAG := $(if $(DAY),--date $(DAY))
 
-.PHONY: help setup setup-spark setup-all run serve test test-fast test-slow test-cov lint format generate generate-month validate status docs-export docs fault-matrix lock down clean
+.PHONY: help setup setup-spark setup-all run serve test test-fast test-slow test-cov lint format generate generate-month validate status docs-export docs fault-matrix bench bench-quick lock down clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,10 +101,25 @@ lock: ## Resolve requirements anew (needs uv)
 	$(call resolve,base,--group build)
 	$(call resolve,spark,--group build --extra spark -c requirements/base.txt)
 	$(call resolve,dev,--group build --group dev --extra spark -c requirements/spark.txt)
+	uv pip compile --group pyproject.toml:bench --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements/bench.txt
+
+# The contenders' pins do not go with ours, so they live in an environment of their own.
+.venv-bench/.done: requirements/bench.txt
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@echo "Installing $< (about a minute) ..."
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --compile --require-hashes -r $<
+	@touch $@
+
+bench: $(VENV)/.base .venv-bench/.done ## Measure against everybody else, into benchmarks/RESULTS.md (an hour)
+	@$(BIN)/python -m benchmarks --bench-python .venv-bench/bin/python $(BENCH)
+
+bench-quick: $(VENV)/.base .venv-bench/.done ## The same on small files, into .bench/ (three minutes)
+	@$(BIN)/python -m benchmarks --bench-python .venv-bench/bin/python --sizes 20000 100000 --rounds 1 --slow-rounds 1 \
+		--day-rounds 1 --original-events 20000 --memory --results .bench/quick
 
 down: ## Stop the embedded PostgreSQL; data stays
 	@test -x $(BIN)/daygate && $(BIN)/daygate down || echo 'Nothing is installed, so nothing runs.'
 
 clean: ## Remove caches and the environment; data stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage*
+	rm -rf $(VENV) .venv-bench .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage*
 	find $(PACKAGES) tests -name __pycache__ -type d -prune -exec rm -rf {} +
