@@ -1,14 +1,14 @@
 """Evaluates the rule table over one staged frame: counts per check and rule, and every failing line.
 
-All seven checks come out of one pass. The frame is polars (behind Great Expectations' pandas engine);
-the rules themselves know no engine. Memory hardly grows with the day: only what a rule needs of other
-lines (the windows) is held for all lines, as integers.
+All seven checks come out of one pass. The frame is polars (behind Great Expectations' pandas engine;
+`outcomes_spark` is its twin behind the Spark engine); the rules themselves know no engine. Memory hardly
+grows with the day: only what a rule needs of other lines (the windows) is held for all lines, as integers.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -60,6 +60,12 @@ class Outcomes:
     samples: dict[str, list[dict[str, Any]]]
 
 
+def conditions(rule: Rule) -> tuple[nw.Expr, nw.Expr]:
+    """Whether the rule looks at a line, and whether the line breaks it; what is unknown is neither."""
+    applies = rule.applies.fill_null(False)
+    return applies, applies & rule.fails.fill_null(False)
+
+
 def evaluate(
     frame: pl.DataFrame | pl.LazyFrame, table: RuleTable, *, sample_lines: int, failing: Path | None
 ) -> Outcomes:
@@ -92,7 +98,11 @@ def evaluate(
             (rule.check, rule.id): Counts(evaluated_rows=counts[f"n{i}"], failed_rows=counts[f"x{i}"])
             for i, rule in enumerate(table.rules)
         },
-        samples=_samples(firsts, counts, table, sample_lines),
+        samples=samples(
+            (row for frame in firsts for row in frame.iter_rows(named=True)),
+            {(rule.check, rule.id): counts[f"x{i}"] for i, rule in enumerate(table.rules)},
+            sample_lines,
+        ),
     )
 
 
@@ -134,8 +144,8 @@ def _judge(stretch: pl.DataFrame, helpers: list[pl.DataFrame], table: RuleTable)
     lazy = nw.from_native(_with_helpers(stretch, helpers))
     flags = []
     for i, rule in enumerate(table.rules):
-        applies = rule.applies.fill_null(False)
-        flags += [applies.alias(f"a{i}"), (applies & rule.fails.fill_null(False)).alias(f"x{i}")]
+        applies, breaks = conditions(rule)
+        flags += [applies.alias(f"a{i}"), breaks.alias(f"x{i}")]
     judged: pl.DataFrame = lazy.select("line_no", *flags).collect("polars").to_native()
     return judged
 
@@ -208,14 +218,19 @@ def _first_of_each_rule(stretch: pl.DataFrame, failures: pl.DataFrame, limit: in
     return first.join(ids, on="line_no", how="left", maintain_order="left")
 
 
-def _samples(
-    firsts: list[pl.DataFrame], counts: Counter[str], table: RuleTable, limit: int
+def samples(
+    firsts: Iterable[Mapping[str, Any]], total: Mapping[tuple[str, str], int], limit: int
 ) -> dict[str, list[dict[str, Any]]]:
-    """Per check the first failing lines of every broken rule in turn, worst rules first."""
-    total = {(rule.check, rule.id): counts[f"x{i}"] for i, rule in enumerate(table.rules)}
+    """Per check the first failing lines of every broken rule in turn, worst rules first.
+
+    Args:
+        firsts: failures (line_no, event_id, check, rule, field, reason), at least the first `limit` of each rule,
+            those of a rule in line order.
+        total: (check id, rule id) -> failing lines.
+    """
     found: dict[str, list[tuple[int, dict[str, Any]]]] = {check.id: [] for check in CHECKS}
     turns: Counter[tuple[str, str]] = Counter()
-    for row in (row for frame in firsts for row in frame.iter_rows(named=True)):
+    for row in firsts:
         rule = row["check"], row["rule"]
         shown = {"line": row["line_no"], **{name: row[name] for name in ("event_id", "rule", "field", "reason")}}
         found[row["check"]].append((turns[rule], shown))
@@ -224,8 +239,8 @@ def _samples(
     def worst_first(check: str, line: dict[str, Any]) -> tuple[int, str, int]:
         return -total[check, line["rule"]], line["rule"], line["line"]
 
-    samples = {}
+    chosen = {}
     for check, lines in found.items():
-        chosen = sorted(lines, key=lambda turn: (turn[0], -total[check, turn[1]["rule"]], turn[1]["line"]))[:limit]
-        samples[check] = sorted((line for _, line in chosen), key=partial(worst_first, check))
-    return samples
+        first = sorted(lines, key=lambda turn: (turn[0], -total[check, turn[1]["rule"]], turn[1]["line"]))[:limit]
+        chosen[check] = sorted((line for _, line in first), key=partial(worst_first, check))
+    return chosen

@@ -87,7 +87,22 @@ def of_value(field: Field, bounds: Sequence[Cause]) -> tuple[Cause, ...]:
 
 def reason(causes: Sequence[Cause], otherwise: str) -> nw.Expr:
     """The first cause that holds, as text; `otherwise` where none does."""
-    chosen = nw.lit(otherwise)
-    for cause in reversed(causes):
-        chosen = nw.when(cause.when.fill_null(False)).then(nw.lit(cause.says)).otherwise(chosen)
+    return _chosen(causes, texts(causes, otherwise))
+
+
+def which(causes: Sequence[Cause]) -> nw.Expr:
+    """The place of that reason among `texts`, for who sends reasons far and wants them short."""
+    return _chosen(causes, range(len(causes) + 1))
+
+
+def texts(causes: Sequence[Cause], otherwise: str) -> list[str]:
+    """Every reason a rule can give, the one without a cause last."""
+    return [*(cause.says for cause in causes), otherwise]
+
+
+def _chosen(causes: Sequence[Cause], values: Sequence[str | int]) -> nw.Expr:
+    """The value that belongs to the first cause that holds; the last value where none does."""
+    chosen = nw.lit(values[-1])
+    for cause, value in zip(reversed(causes), reversed(values[:-1]), strict=True):
+        chosen = nw.when(cause.when.fill_null(False)).then(nw.lit(value)).otherwise(chosen)
     return chosen

@@ -39,6 +39,8 @@ class Rule:
     fails: nw.Expr
     #: The ways a line can fail it, the first that holds being the reason a person reads; else `says`.
     causes: tuple[Cause, ...] = ()
+    #: The scope whose helper columns it looks at; None when a line is judged by itself.
+    scope: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +52,8 @@ class Windows:
 
     #: A text column.
     scope: str
+    #: Most lines are without it.
+    sparse: bool = False
     steps: tuple[tuple[nw.Expr, ...], ...]
 
 

@@ -28,7 +28,8 @@ from gx import suite as suites
 from gx.answers import answers_of, check_id, check_result, details_of, unjudged
 from gx.verdict import Decision, Judged, decide
 from pipeline.contract import Contract
-from pipeline.kept_out import kept_out
+from pipeline.engines import count_failing
+from pipeline.failing import remove
 from pipeline.records import CheckReport, CheckResult, Staged, Verdict
 from pipeline.settings import Settings
 
@@ -65,16 +66,17 @@ def check(
         run_name: ours, never taken from data (Great Expectations makes folders of it).
     """
     failing = folder / "failing.parquet"
-    failing.unlink(missing_ok=True)
+    remove(failing)
     suite = suites.build(settings, contract, failing_rows=failing)
-    result, error = _run(suite, frame(staged, contract), actions or [], run_name)
+    data = frame(staged, contract) if staged.engine == "pandas" else _spark_frame(staged, settings, contract)
+    result, error = _run(suite, data, actions or [], run_name)
     answers = [] if result is None else answers_of(result)
     results = [check_result(answer) for answer in answers if check_id(answer) is not None]
     checks = tuple(_found(kind.check, results, settings, error) for kind in ALL)
     decision = decide(
         [_judged(answer) for answer in answers], expected=[check.id for check in checks], staged_lines=staged.lines
     )
-    return Checked(report=_report(staged, decision, checks, failing, error), result=result)
+    return Checked(report=_report(staged, settings, decision, checks, failing, error), result=result)
 
 
 def frame(staged: Staged, contract: Contract) -> pd.DataFrame:
@@ -88,6 +90,14 @@ def frame(staged: Staged, contract: Contract) -> pd.DataFrame:
         digest=staged.delivery.sha256,
     )
     return columns.frame_of(parts, rules.columns(contract))
+
+
+def _spark_frame(staged: Staged, settings: Settings, contract: Contract) -> Any:
+    """The same as a Spark DataFrame."""
+    from pipeline.spark import frames, session  # noqa: PLC0415  # an extra
+
+    with session.session(settings) as spark, session.failures("check", settings):
+        return frames.staged_frame(spark, staged).select(*rules.columns(contract))
 
 
 def checkpoint(
@@ -108,16 +118,18 @@ def checkpoint(
 
 
 def _run(
-    suite: ExpectationSuite, data: pd.DataFrame, actions: list[ValidationAction], run_name: str
+    suite: ExpectationSuite, data: Any, actions: list[ValidationAction], run_name: str
 ) -> tuple[CheckpointResult | None, str | None]:
     """The checkpoint's result, or the type of what it raised: never the text, it may hold values."""
     context = great_expectations.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    batch = (
-        context.data_sources.add_pandas(DATASOURCE)
-        .add_dataframe_asset(ASSET)
-        .add_batch_definition_whole_dataframe(BATCH)
+    sources: Any = context.data_sources  # typed for one kind of frame at a time
+    source = (
+        sources.add_pandas(DATASOURCE)
+        if isinstance(data, pd.DataFrame)
+        else sources.add_spark(DATASOURCE, persist=False)
     )
+    batch = source.add_dataframe_asset(ASSET).add_batch_definition_whole_dataframe(BATCH)
     try:
         result = checkpoint(context, batch, suite, actions).run(
             batch_parameters={"dataframe": data}, run_id=RunIdentifier(run_name=run_name)
@@ -154,7 +166,12 @@ def _judged(answer: ExpectationValidationResult) -> Judged:
 
 
 def _report(
-    staged: Staged, decision: Decision, checks: tuple[CheckResult, ...], failing: Path, error: str | None
+    staged: Staged,
+    settings: Settings,
+    decision: Decision,
+    checks: tuple[CheckResult, ...],
+    failing: Path,
+    error: str | None,
 ) -> CheckReport:
     critical = [found.id for found in checks if found.severity == "critical"]
     if not failing.exists():
@@ -164,22 +181,10 @@ def _report(
         verdict=decision.verdict,
         checks=checks,
         lines=staged.lines,
-        failing_lines=_lines_failing(failing, critical),
+        failing_lines=count_failing(settings, staged.engine, failing, critical),
         failing=failing,
         problems=problems,
     )
-
-
-def _lines_failing(failing: Path, checks: list[str]) -> int:
-    """Lines that fail one of the checks; the file is sorted by line and can be longer than the delivery."""
-    lines, last = 0, None
-    with parquet.ParquetFile(failing) as file:
-        for batch in file.iter_batches(columns=["line_no", "check", "rule"]):
-            found = pl.DataFrame(pl.from_arrow(batch)).filter(kept_out(checks))["line_no"]
-            if len(found):
-                lines += found.n_unique() - (found[0] == last)
-                last = found[-1]
-    return lines
 
 
 def _no_failures() -> pl.DataFrame:

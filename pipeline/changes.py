@@ -23,6 +23,7 @@ import polars as pl
 
 from pipeline.contract import Contract, Field
 from pipeline.database import Connection, translated
+from pipeline.failing import scan
 from pipeline.records import Change, CheckReport, CheckResult, Commonality, Staged, Verdict
 from pipeline.settings import ZONE
 
@@ -183,7 +184,7 @@ def _counted(
 def _failing_lines(failing: Path, checks: Sequence[str]) -> pl.DataFrame:
     """Each (line_no, check) once, sorted by line_no."""
     check = pl.col("check").cast(pl.String)
-    found = pl.scan_parquet(failing).select("line_no", check).filter(pl.col("check").is_in(checks))
+    found = scan(failing).select("line_no", check).filter(pl.col("check").is_in(checks))
     return found.unique().sort("line_no").collect()
 
 

@@ -124,6 +124,13 @@ def session(url: str, *, name: str, doing: str) -> Iterator[Connection]:
         connection.close()
 
 
+@contextmanager
+def transaction(url: str, *, name: str, doing: str) -> Iterator[psycopg2.extensions.cursor]:
+    """A cursor in a transaction on a connection of its own, committed when the block ends well; errors as `session`."""
+    with session(url, name=name, doing=doing) as connection, connection, connection.cursor() as cursor:
+        yield cursor
+
+
 def one(cursor: psycopg2.extensions.cursor) -> tuple[Any, ...]:
     """The row of a query that always has one."""
     row = cursor.fetchone()

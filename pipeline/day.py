@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline import alerts, database, landing, ledger, load, marts, publish, release, simulate
+from pipeline import alerts, database, engines, landing, ledger, load, marts, publish, release, simulate
 from pipeline.contract import Contract
 from pipeline.database import Connection
 from pipeline.delivery import take, verify_unchanged
@@ -23,10 +23,21 @@ from pipeline.errors import BusyError, DaygateError, ExitCode, RefusedFile, Step
 from pipeline.failpoints import failpoint
 from pipeline.files import replace_file
 from pipeline.progress import Progress
-from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, Failure, Release, Run, Staged, Verdict
+from pipeline.records import (
+    Alert,
+    CheckReport,
+    DaySummary,
+    Delivery,
+    Engine,
+    EngineChoice,
+    Failure,
+    Release,
+    Run,
+    Staged,
+    Verdict,
+)
 from pipeline.retry import failure_of, repeated
 from pipeline.settings import Settings
-from pipeline.stage import stage
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +54,7 @@ class DayOrder:
     day: date
     #: The delivery; the day's own file (generated or landed) when None.
     file: Path | None
-    engine: Engine
+    engine: EngineChoice
     #: Run even when this very delivery is already published under this contract.
     force: bool
     trigger: str
@@ -99,13 +110,16 @@ class DayRunner:
                 published = ledger.published(connection, order.day)
                 if published and not order.force and self._unchanged(published, delivery):
                     return DayOutcome(summary=published, report=None)
-                with self._attempt(connection, order, delivery) as run:
-                    return self._judge(connection, order, run, delivery)
+                engine = engines.choose(order.engine, self.settings, delivery)
+                with self._attempt(connection, order, engine, delivery) as run:
+                    return self._judge(connection, order, run, delivery, engine)
 
-    def _judge(self, connection: Connection, order: DayOrder, run: Run, delivery: Delivery) -> DayOutcome:
+    def _judge(
+        self, connection: Connection, order: DayOrder, run: Run, delivery: Delivery, engine: Engine
+    ) -> DayOutcome:
         _require_last(connection, order)
         with self._step("stage"):
-            staged = self._repeated("stage", lambda: self._stage(delivery, order.day, run))
+            staged = self._repeated("stage", lambda: self._stage(delivery, engine, run))
         with self._step("check"):
             report, closed = self._repeated("check", lambda: self.gate(staged, run))
             if order.release is not None:
@@ -116,7 +130,11 @@ class DayRunner:
 
     def _publish(self, run: Run, staged: Staged, report: CheckReport, released: Release | None) -> DayOutcome:
         with self._step("load"):
-            receipt = self._repeated("load", lambda: load.load(self.database_url, run, staged, report, self.contract))
+            receipt = self._repeated(
+                "load",
+                lambda: engines.load(self.settings, self.database_url, run, staged, report, self.contract),
+            )
+            self._keep_out(run, staged, report)
         with self._step("marts"):
             tables = self._repeated("marts", lambda: marts.build(self.database_url, run, receipt))
         with self._step("publish"):
@@ -142,6 +160,7 @@ class DayRunner:
 
     def _block(self, run: Run, staged: Staged, report: CheckReport, closed: list[Alert]) -> DayOutcome:
         with self._step("block"):
+            self._keep_out(run, staged, report)
             summary = self._repeated(
                 "block",
                 lambda: publish.block(
@@ -155,6 +174,9 @@ class DayRunner:
                 ),
             )
         return self._ended(run, summary, report, tuple(closed))
+
+    def _keep_out(self, run: Run, staged: Staged, report: CheckReport) -> None:
+        self._repeated("quarantine", lambda: engines.keep_out(self.settings, self.database_url, run, staged, report))
 
     def _ended(self, run: Run, summary: DaySummary, report: CheckReport, news: tuple[Alert, ...]) -> DayOutcome:
         shutil.rmtree(run.folder / "staged", ignore_errors=True)  # the delivery itself is kept
@@ -179,7 +201,7 @@ class DayRunner:
                     source = order.file or self._day_file(order.day)
                     delivery = stack.enter_context(take(source, folder=self.settings.deliveries_folder))
             except DaygateError:
-                with self._attempt(connection, order):
+                with self._attempt(connection, order, "pandas" if order.engine == "auto" else order.engine):
                     raise
             yield delivery
 
@@ -209,13 +231,14 @@ class DayRunner:
         same_rules = published.contract_sha256 in (None, self.contract.sha256)
         return published.delivery_sha256 == delivery.sha256 and same_rules
 
-    def _stage(self, delivery: Delivery, day: date, run: Run) -> Staged:
-        return stage(
+    def _stage(self, delivery: Delivery, engine: Engine, run: Run) -> Staged:
+        return engines.stage(
+            self.settings,
+            engine,
             delivery,
-            day=day,
+            day=run.day,
             contract=self.contract,
             folder=run.folder / "staged",
-            workers=self.settings.workers,
             on_progress=self.progress.advance,
         )
 
@@ -242,13 +265,15 @@ class DayRunner:
         return repeated(step, work, first_wait=self.settings.retry_seconds)
 
     @contextmanager
-    def _attempt(self, connection: Connection, order: DayOrder, delivery: Delivery | None = None) -> Iterator[Run]:
+    def _attempt(
+        self, connection: Connection, order: DayOrder, engine: Engine, delivery: Delivery | None = None
+    ) -> Iterator[Run]:
         """Claim the day; whatever happens inside ends in the ledger."""
         run = ledger.claim(
             connection,
             order.day,
             trigger=order.trigger,
-            engine=order.engine,
+            engine=engine,
             runs_folder=self.settings.runs_folder,
             delivery_sha256=None if delivery is None else delivery.sha256,
             contract_sha256=self.contract.sha256,

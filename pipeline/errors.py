@@ -35,6 +35,17 @@ class DaygateError(Exception):
         self.message = message
         self.hint = hint
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors travel between processes whole, whatever their constructors ask for."""
+        return _made_again, (type(self), self.args, self.__dict__)
+
+
+def _made_again(kind: type[DaygateError], args: tuple[object, ...], facts: dict[str, object]) -> DaygateError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
+
 
 class SettingsError(DaygateError):
     """A setting or argument is wrong; running again unchanged cannot help."""

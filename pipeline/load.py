@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pipeline import database, workspace
 from pipeline.contract import Contract, Kind
 from pipeline.errors import SettingsError, StepFailed
+from pipeline.failing import scan
 from pipeline.failpoints import failpoint
 from pipeline.kept_out import kept_out
 from pipeline.records import CheckReport, Run, Staged
@@ -63,25 +64,52 @@ def load(url: str, run: Run, staged: Staged, report: CheckReport, contract: Cont
         connection,
         connection.cursor() as cursor,
     ):
-        schema = workspace.create(cursor, run)
-        _create_table(cursor, run)
-        columns = ["line_no", *contract.names, "flags"]
-        names = ", ".join(f'"{column}"' for column in columns)
-        text = _Stream(_ahead(_chunks(staged, report, contract)))
-        try:
-            # FREEZE: the rows are written once, as visible pages, and never again for hint bits or by vacuum.
-            cursor.copy_expert(f"COPY events ({names}) FROM STDIN (FORMAT csv, FREEZE)", text, size=_SEND_BYTES)
-        except psycopg2.errors.QueryCanceled:
-            # So psycopg2 calls it when reading the text fails; the reason is ours.
-            raise text.failure or StepFailed("Loading took too long.", step="load") from None
-        rows = cursor.rowcount
-        failpoint("load.copied")
-        if rows != report.good_lines:
-            raise StepFailed(f"{rows} rows were loaded where {report.good_lines} lines are good.", step="load")
-        # Named for the published schema, where it will stand beside the keys of other runs.
-        cursor.execute(f"ALTER TABLE events ADD CONSTRAINT {workspace.partition_of(run)}_key PRIMARY KEY (event_id)")
-        cursor.execute("ANALYZE events")
-    return LoadReceipt(table=f"{schema}.events", rows=rows, contract_sha256=contract.sha256)
+        workspace.create(cursor, run)
+        create_table(cursor, run)
+        # FREEZE: the rows are written once, as visible pages, and never again for hint bits or by vacuum.
+        rows = copy(cursor, staged, report, contract, form="csv, FREEZE")
+        return finish(cursor, run, report, contract, rows=rows)
+
+
+def copy(
+    cursor: Any,
+    staged: Staged,
+    report: CheckReport,
+    contract: Contract,
+    *,
+    form: str = "csv",
+    within: pl.Expr | None = None,
+) -> int:
+    """COPY the good lines of the parts into `events`; the number of rows.
+
+    Args:
+        form: what COPY is told of the text.
+        within: the failing lines that can concern these parts, when they are not the whole delivery.
+    """
+    columns = ["line_no", *contract.names, "flags"]
+    names = ", ".join(f'"{column}"' for column in columns)
+    text = _Stream(_ahead(_chunks(staged, contract, *_reasons(report, within))))
+    try:
+        cursor.copy_expert(f"COPY events ({names}) FROM STDIN (FORMAT {form})", text, size=_SEND_BYTES)
+    except psycopg2.errors.QueryCanceled:
+        # So psycopg2 calls it when reading the text fails; the reason is ours.
+        raise text.failure or StepFailed("Loading took too long.", step="load") from None
+    return int(cursor.rowcount)
+
+
+def finish(cursor: Any, run: Run, report: CheckReport, contract: Contract, *, rows: int) -> LoadReceipt:
+    """Hold what was loaded to what the gate counted, and give the table its key.
+
+    Raises:
+        StepFailed: the number of rows is not the number of good lines.
+    """
+    failpoint("load.copied")
+    if rows != report.good_lines:
+        raise StepFailed(f"{rows} rows were loaded where {report.good_lines} lines are good.", step="load")
+    # Named for the published schema, where it will stand beside the keys of other runs.
+    cursor.execute(f"ALTER TABLE events ADD CONSTRAINT {workspace.partition_of(run)}_key PRIMARY KEY (event_id)")
+    cursor.execute("ANALYZE events")
+    return LoadReceipt(table=f"{workspace.schema_of(run)}.events", rows=rows, contract_sha256=contract.sha256)
 
 
 def require_columns(connection: database.Connection, contract: Contract) -> None:
@@ -107,7 +135,7 @@ def require_columns(connection: database.Connection, contract: Contract) -> None
         )
 
 
-def _create_table(cursor: Any, run: Run) -> None:
+def create_table(cursor: Any, run: Run) -> None:
     """A table like the versions' parent; the CHECK spares the scan when it is attached."""
     cursor.execute("CREATE TABLE events (LIKE daygate.event_versions INCLUDING STORAGE INCLUDING COMPRESSION)")
     cursor.execute(
@@ -117,9 +145,8 @@ def _create_table(cursor: Any, run: Run) -> None:
     )
 
 
-def _chunks(staged: Staged, report: CheckReport, contract: Contract) -> Iterator[bytes]:
+def _chunks(staged: Staged, contract: Contract, critical: pl.DataFrame, flags: pl.DataFrame) -> Iterator[bytes]:
     """CSV text of the good lines, in line order, a bounded piece at a time."""
-    critical, flags = _reasons(report)
     for part in staged.parts:
         with pq.ParquetFile(part) as file:
             for batch in file.iter_batches(_BATCH_ROWS, columns=["line_no", *contract.names]):
@@ -129,12 +156,14 @@ def _chunks(staged: Staged, report: CheckReport, contract: Contract) -> Iterator
                 yield _csv(flagged.select(_texts(contract)))
 
 
-def _reasons(report: CheckReport) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _reasons(report: CheckReport, within: pl.Expr | None) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Lines that are not loaded, and (line_no, flags) of those that are loaded with a warning."""
-    failing = pl.scan_parquet(report.failing).select("line_no", pl.col("check", "rule").cast(pl.String))
+    failing = scan(report.failing).select("line_no", "check", "rule")
+    if within is not None:
+        failing = failing.filter(within)
     blocking = kept_out(report.critical_checks)
     critical = failing.filter(blocking).select("line_no").unique().collect()
-    if critical.height != report.failing_lines:
+    if within is None and critical.height != report.failing_lines:
         raise StepFailed(
             f"{critical.height} failing lines are listed where {report.failing_lines} were counted.", step="load"
         )

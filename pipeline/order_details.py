@@ -15,6 +15,8 @@ _EXACT: Final = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
 #: PostgreSQL expands a jsonb number to all its digits; far fewer than its own limit are plenty.
 _LONGEST_NUMBER: Final = 1000
 _MOST_UNITS: Final = 10**9
+#: Won. Beyond it a total and its details could not be compared in 38 digits.
+_MOST_MONEY: Final = 10**19
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,11 +76,12 @@ def _amounts(document: dict[str, Any], order: OrderTotal) -> Details:
         if not 0 <= quantity <= _MOST_UNITS:
             raise _Unreadable
         total = _EXACT.add(total, _EXACT.multiply(quantity, _number(item.get(order.item_price))))
-    return Details(
-        items_total=_number(total),
-        discount=_number(document.get(order.discount), absent=Decimal(0)),
-        shipping=_number(document.get(order.shipping), absent=Decimal(0)),
-    )
+    discount = _number(document.get(order.discount), absent=Decimal(0))
+    shipping = _number(document.get(order.shipping), absent=Decimal(0))
+    before_shipping = _EXACT.subtract(_number(total), discount)
+    if max(abs(before_shipping), abs(_EXACT.add(before_shipping, shipping))) > _MOST_MONEY:
+        raise _Unreadable
+    return Details(items_total=total, discount=discount, shipping=shipping)
 
 
 def _number(value: object, *, absent: Decimal | None = None) -> Decimal:

@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from pipeline import workspace
 from pipeline.database import Connection, json_text, one, translated
 from pipeline.errors import RefusedFile, StepFailed
+from pipeline.failing import scan
 from pipeline.kept_out import kept_out
 from pipeline.records import CheckReport, Delivery, Run, Staged
 from pipeline.stage import raw_lines
@@ -38,8 +40,11 @@ class QuarantineCount:
     lines: int
 
 
-def batches(staged: Staged, report: CheckReport) -> Iterator[pl.DataFrame]:
+def batches(staged: Staged, report: CheckReport, *, within: pl.Expr | None = None) -> Iterator[pl.DataFrame]:
     """The lines with a reason from a critical check, in line order.
+
+    Args:
+        within: only those failing lines.
 
     Yields:
         Frames of line_no, event_id (null when unreadable; hostile text), byte_offset, byte_length (Int64), raw
@@ -48,14 +53,15 @@ def batches(staged: Staged, report: CheckReport) -> Iterator[pl.DataFrame]:
     Raises:
         StepFailed: the delivery changed since it was staged.
     """
-    return failing_lines(staged, report.failing, of=kept_out(report.critical_checks))
+    blocking = kept_out(report.critical_checks)
+    return failing_lines(staged, report.failing, of=blocking if within is None else blocking & within)
 
 
 def failing_lines(staged: Staged, reasons_of: Path, *, of: pl.Expr | None = None) -> Iterator[pl.DataFrame]:
     """As `batches`, for lines with a reason that `of` holds for, or any reason when None; with all their reasons."""
     if not reasons_of.exists():
         return
-    failing = pl.scan_parquet(reasons_of).with_columns(pl.col(pl.Categorical).cast(pl.String))
+    failing = scan(reasons_of)
     blocking = failing if of is None else failing.filter(of)
     critical = blocking.select("line_no").unique().collect()
     for places in _places(staged, critical):
@@ -110,9 +116,23 @@ def _raw(delivery: Delivery, places: Iterable[tuple[int, int]]) -> Iterator[byte
 
 
 def store(cursor: Any, run: Run, staged: Staged, report: CheckReport) -> int:
-    """COPY the quarantined lines of a run inside the caller's transaction; the number of lines."""
+    """Write the quarantined lines of a run inside the caller's transaction; the number of lines."""
+    if staged.engine == "spark":
+        names = f"run_id, day, {', '.join(_COLUMNS)}"
+        cursor.execute(f"INSERT INTO quarantine_events ({names}) SELECT {names} FROM {kept_table(run)}")
+        return int(cursor.rowcount)
+    return copy(cursor, "quarantine_events", run, batches(staged, report))
+
+
+def kept_table(run: Run) -> str:
+    """Where executors put the run's quarantined lines before they are published."""
+    return f"{workspace.schema_of(run)}.quarantined"
+
+
+def copy(cursor: Any, table: str, run: Run, frames: Iterator[pl.DataFrame]) -> int:
+    """COPY lines as `batches` gives them into a table with the columns of quarantine_events; their number."""
     lines = 0
-    for frame in batches(staged, report):
+    for frame in frames:
         rows = frame.select(
             pl.lit(run.run_id).alias("run_id"),
             pl.lit(run.day).alias("day"),
@@ -123,7 +143,7 @@ def store(cursor: Any, run: Run, staged: Staged, report: CheckReport) -> int:
         sink = pa.BufferOutputStream()
         pa_csv.write_csv(rows.to_arrow(compat_level=pl.CompatLevel.oldest()), sink, _CSV)
         cursor.copy_expert(
-            f"COPY quarantine_events (run_id, day, {', '.join(_COLUMNS)}) FROM STDIN (FORMAT csv)",
+            f"COPY {table} (run_id, day, {', '.join(_COLUMNS)}) FROM STDIN (FORMAT csv)",
             pa.BufferReader(sink.getvalue()),
             size=1 << 20,
         )

@@ -10,6 +10,8 @@ from typing import Literal
 
 Severity = Literal["critical", "warning"]
 Engine = Literal["pandas", "spark"]
+#: What a person may ask for; auto decides by the size of the delivery.
+EngineChoice = Literal["auto", "pandas", "spark"]
 #: How a failed run failed; decides when the service tries its day again (marts/ddl/0003_a_failure.sql).
 Failure = Literal["transient", "permanent", "interrupted", "died"]
 
@@ -50,6 +52,8 @@ class Staged:
     blank_lines: int
     #: Lines with at least one key the contract does not declare.
     lines_with_unknown_keys: int
+    #: Who staged it, and judges and loads it.
+    engine: Engine = "pandas"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,7 +168,8 @@ class CheckReport:
     lines: int
     #: Lines with at least one reason from a critical check: they go to quarantine.
     failing_lines: int
-    #: Parquet of all failing (line_no int64, check, rule, field, reason: text), no cap, sorted by line_no.
+    #: Parquet of all failing (line_no int64, check, rule, field, reason: text), no cap, sorted by line_no: one file,
+    #: or a folder of several (`pipeline.failing` reads both).
     failing: Path
     #: Why the verdict is INCONCLUSIVE; no values from events.
     problems: tuple[str, ...] = ()

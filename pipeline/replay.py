@@ -19,6 +19,7 @@ import polars as pl
 
 from pipeline.delivery import verify_unchanged
 from pipeline.errors import RefusedFile
+from pipeline.failing import scan
 from pipeline.kept_out import kept_out
 from pipeline.parse import BOM, MOST_LINES
 from pipeline.quarantine import Reason
@@ -187,7 +188,7 @@ def recovery(quarantined: pl.DataFrame, report: CheckReport, *, limit: int) -> R
         report: the gate's answer about the corrected delivery; its list of failing lines must still be there.
         limit: most lines to tell of one by one.
     """
-    failing = pl.scan_parquet(report.failing).with_columns(pl.col(pl.Categorical).cast(pl.String))
+    failing = scan(report.failing)
     now = failing.filter(kept_out(report.critical_checks)).select("line_no").unique().collect()
     still = now.join(quarantined, on="line_no", how="semi").sort("line_no")
     shown = still["line_no"].head(limit).to_list()

@@ -25,7 +25,7 @@ from pydantic_settings import (
 from pipeline import failpoints, secret_files
 from pipeline.check_ids import CHECK_IDS
 from pipeline.errors import SettingsError
-from pipeline.records import Severity
+from pipeline.records import EngineChoice, Severity
 
 PREFIX: Final = "DAYGATE_"
 ZONE: Final = ZoneInfo("Asia/Seoul")
@@ -35,7 +35,7 @@ _MEMORY: Final = r"^[1-9][0-9]*[mg]$"
 FLAG_VARIABLES: Final = frozenset(
     PREFIX + name
     for name in (
-        *("DATE", "START", "END", "DAYS", "FILE", "FORCE", "ENGINE", "OUTPUT_FORMAT", "REPORT", "FAILED_ROWS"),
+        *("DATE", "START", "END", "DAYS", "FILE", "FORCE", "OUTPUT_FORMAT", "REPORT", "FAILED_ROWS"),
         *("EVENTS", "OUTPUT", "FAULT", "WRITE", "THRESHOLD", "SEVERITY", "EXPLAIN"),
         *("CHECK", "RULE", "LIMIT", "DRY_RUN", "REASON", "BY", "WAIT", "INPUT"),
     )
@@ -121,6 +121,9 @@ class Settings(BaseSettings):
     )
     sla_time: time = Field(
         time(10), description="A day that is not published by then, the day after (Asia/Seoul), is reported late."
+    )
+    engine: EngineChoice = Field(
+        "auto", description="What parses, checks and loads a delivery: pandas, spark, or auto: by its size."
     )
     spark_master: str = Field(
         "local[*]",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ from pipeline import stage_worker
 from pipeline.contract import Contract
 from pipeline.errors import RefusedFile, StepFailed
 from pipeline.failpoints import failpoint
-from pipeline.records import Delivery, Staged
+from pipeline.records import Delivery, Engine, Staged
 from pipeline.stage_worker import Part, Range
 
 #: Bytes of a range: one Parquet part.
@@ -60,33 +60,49 @@ def stage(
         RefusedFile: more lines than can be numbered, or the file got shorter meanwhile.
         StepFailed: a worker died or a part could not be written.
     """
-    with _step_errors():
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("part-*.parquet*"):
-            old.unlink()
+    empty(folder)
     work = stage_worker.Work(path=str(delivery.path), folder=str(folder), day=day, contract=contract)
     parts: list[Part] = []
     done = 0
     with _parsing(work, workers if delivery.size > IN_PROCESS else 0) as parse:
         for cut, part in parse(_ranges(delivery, range_bytes)):
-            _require_all_lines(delivery, cut, part)
+            require_all_lines(delivery, cut, part)
             parts.append(part)
             failpoint("stage.part")
             done += cut.length
             if on_progress is not None:
                 on_progress(done, delivery.size)
-    parts.sort(key=lambda part: part.path)
+    return manifest(delivery, day, parts, engine="pandas")
+
+
+def empty(folder: Path) -> None:
+    """Make the folder for parts, without those of an earlier attempt."""
+    with step_errors():
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("part-*.parquet*"):
+            old.unlink()
+
+
+def manifest(delivery: Delivery, day: date, parts: Sequence[Part], *, engine: Engine) -> Staged:
+    """The parts of a whole delivery, given in any order."""
+    ordered = sorted(parts, key=lambda part: part.path)
     return Staged(
         delivery=delivery,
         day=day,
-        parts=tuple(Path(part.path) for part in parts),
-        lines=sum(part.rows for part in parts),
-        blank_lines=sum(part.blank_lines for part in parts),
-        lines_with_unknown_keys=sum(part.lines_with_unknown_keys for part in parts),
+        parts=tuple(Path(part.path) for part in ordered),
+        lines=sum(part.rows for part in ordered),
+        blank_lines=sum(part.blank_lines for part in ordered),
+        lines_with_unknown_keys=sum(part.lines_with_unknown_keys for part in ordered),
+        engine=engine,
     )
 
 
-def _require_all_lines(delivery: Delivery, cut: Range, part: Part) -> None:
+def require_all_lines(delivery: Delivery, cut: Range, part: Part) -> None:
+    """Hold a part to the lines that were counted when its range was cut.
+
+    Raises:
+        StepFailed: they are not the same.
+    """
     if part.rows + part.blank_lines != cut.lines:
         raise StepFailed(
             f"Lines {cut.first_line}+ of {delivery.name}: {cut.lines} lines became {part.rows} rows and "
@@ -105,12 +121,17 @@ def raw_lines(delivery: Delivery, spans: Iterable[tuple[int, int]], *, longest: 
     Raises:
         RefusedFile: the file cannot be opened any more, or is shorter than a span.
     """
-    with _opened(delivery) as handle:
+    with opened(delivery) as handle:
         for offset, length in spans:
-            yield _read_exactly(delivery, handle, offset, length if longest is None else min(length, longest))
+            yield read_exactly(delivery, handle, offset, length if longest is None else min(length, longest))
 
 
-def _read_exactly(delivery: Delivery, handle: int, offset: int, length: int) -> bytes:
+def read_exactly(delivery: Delivery, handle: int, offset: int, length: int) -> bytes:
+    """So many bytes from there on.
+
+    Raises:
+        RefusedFile: the file is shorter.
+    """
     data = os.pread(handle, length, offset)
     while len(data) < length:
         more = os.pread(handle, length - len(data), offset + len(data))
@@ -121,7 +142,12 @@ def _read_exactly(delivery: Delivery, handle: int, offset: int, length: int) -> 
 
 
 @contextmanager
-def _opened(delivery: Delivery) -> Iterator[int]:
+def opened(delivery: Delivery) -> Iterator[int]:
+    """The delivery's file, to be read from any place.
+
+    Raises:
+        RefusedFile: it cannot be opened any more.
+    """
     try:
         handle = os.open(delivery.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
@@ -141,7 +167,7 @@ def _changed(delivery: Delivery) -> RefusedFile:
 def _ranges(delivery: Delivery, range_bytes: int) -> Iterator[Range]:
     """Cut at newlines, counting lines; a line that fills a whole range is one of its own."""
     index, line, offset = 0, 1, 0
-    with _opened(delivery) as handle:
+    with opened(delivery) as handle:
         while offset < delivery.size:
             data = os.pread(handle, range_bytes, offset)
             end = data.rfind(b"\n") + 1
@@ -156,12 +182,17 @@ def _ranges(delivery: Delivery, range_bytes: int) -> Iterator[Range]:
                 lines = 1
             else:
                 lines = data.count(b"\n", 0, end) + (data[end - 1 : end] != b"\n")
-            if line + lines - 1 > MOST_LINES:
-                raise RefusedFile(
-                    f"{delivery.name} has more than {MOST_LINES:,} lines.", reason="too_large", hint="Split it by day."
-                )
+            require_numbers(delivery, line + lines - 1)
             yield Range(index=index, offset=offset, length=end, first_line=line, lines=lines, oversized=oversized)
             index, line, offset = index + 1, line + lines, offset + end
+
+
+def require_numbers(delivery: Delivery, lines: int) -> None:
+    """Refuse a delivery with more lines than can be numbered."""
+    if lines > MOST_LINES:
+        raise RefusedFile(
+            f"{delivery.name} has more than {MOST_LINES:,} lines.", reason="too_large", hint="Split it by day."
+        )
 
 
 def _line_end(handle: int, offset: int, size: int) -> int:
@@ -188,7 +219,7 @@ class _Pool:
         waiting: dict[Future[Part], Range] = {}
         for cut in ranges:
             # Submitting may start a worker, which is deaf to Ctrl-C from its first moment on: it inherits the mask.
-            with _step_errors(), _without_interrupts():
+            with step_errors(), _without_interrupts():
                 waiting[self.executor.submit(stage_worker.parse_part, cut)] = cut
             if len(waiting) > self.workers:
                 yield from self.finished(waiting)
@@ -198,7 +229,7 @@ class _Pool:
     def finished(self, waiting: dict[Future[Part], Range]) -> Iterator[tuple[Range, Part]]:
         done, _ = wait(waiting, return_when=FIRST_COMPLETED)
         for future in done:
-            with _step_errors():
+            with step_errors():
                 part = future.result()
             yield waiting.pop(future), part
 
@@ -223,7 +254,7 @@ def _parsing(
 
 def _parse_here(work: stage_worker.Work, ranges: Iterator[Range]) -> Iterator[tuple[Range, Part]]:
     for cut in ranges:
-        with _step_errors():
+        with step_errors():
             part = work.parse(cut)
         yield cut, part
 
@@ -239,7 +270,7 @@ def _without_interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def _step_errors() -> Iterator[None]:
+def step_errors() -> Iterator[None]:
     """What stops staging, in words a person can act on."""
     try:
         yield

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import secrets
 import signal
 import threading
 from dataclasses import dataclass
@@ -120,7 +121,8 @@ def _write(frame: pl.DataFrame, path: Path) -> None:
     # In memory first: polars turns a full disk into a panic, a plain write into an OSError.
     made = io.BytesIO()
     frame.write_parquet(made, compression=_COMPRESSION, statistics=False)
-    temporary = path.with_suffix(".parquet.tmp")
+    # A name of its own: on a cluster the same range may be worked on twice at once.
+    temporary = path.with_suffix(f".parquet.{secrets.token_hex(4)}.tmp")
     try:
         temporary.write_bytes(made.getbuffer())
         temporary.replace(path)

@@ -12,19 +12,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from pipeline import alerts, database, findings, ledger, postgres, quality_log
+from pipeline import alerts, database, engines, findings, ledger, postgres, quality_log
 from pipeline import contract as contracts
 from pipeline.calibrate import Measured
 from pipeline.day import DayOrder, DayRunner, RunFailed
-from pipeline.errors import DaygateError, SettingsError
+from pipeline.errors import DaygateError
 from pipeline.failed_rows import write_failed_rows
 from pipeline.failpoints import failpoint
 from pipeline.progress import Progress
-from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, Release, Run, Staged, Verdict
+from pipeline.records import (
+    Alert,
+    CheckReport,
+    DaySummary,
+    Delivery,
+    Engine,
+    EngineChoice,
+    Release,
+    Run,
+    Staged,
+    Verdict,
+)
 from pipeline.retry import patiently
 from pipeline.settings import Settings
 from scheduler.staging import staging
@@ -57,48 +67,42 @@ class CheckOutcome:
     page: Path | None
 
 
-def engine_for(asked: str) -> Engine:
-    """The engine that evaluates the checks.
-
-    Raises:
-        SettingsError: an engine that is not installed.
-    """
-    if asked not in ("auto", "pandas"):
-        raise SettingsError(f"The engine {asked} is not available.", hint="--engine pandas")
-    return "pandas"
-
-
 def check_file(
     settings: Settings,
     source: Path | Literal["-"],
     *,
     day: date,
-    engine: str,
+    engine: EngineChoice | None,
     failed_rows: Path | None,
     report_folder: Path | None,
     progress: Progress,
 ) -> CheckOutcome:
     """Put one file through the seven checks; no database, nothing published.
 
+    Args:
+        engine: the one of the settings when None.
+
     Raises:
+        SettingsError: an engine that is not installed.
         RefusedFile: the whole file is refused.
     """
     began = monotonic()
-    chosen = engine_for(engine)
+    asked = engine or settings.engine
+    engines.require(asked)
     contract = contracts.load(settings.contract)
-    with checking(settings, source, day=day, contract=contract, progress=progress) as (staged, checked):
+    with checking(settings, source, day=day, contract=contract, progress=progress, engine=asked) as (staged, checked):
         if failed_rows is not None:
             with progress.step("failed rows"):
                 write_failed_rows(staged, checked.report.failing, failed_rows)
         page = None
         if report_folder is not None:
             with progress.step("report"):
-                page = _page(staged, checked, contract, chosen, run_id=None, folder=report_folder)
+                page = _page(staged, checked, contract, run_id=None, folder=report_folder)
     return CheckOutcome(
         file=str(source),
         delivery=staged.delivery,
         day=day,
-        engine=chosen,
+        engine=staged.engine,
         report=checked.report,
         seconds=monotonic() - began,
         page=page,
@@ -107,7 +111,13 @@ def check_file(
 
 @contextmanager
 def checking(
-    settings: Settings, source: Path | Literal["-"], *, day: date, contract: Contract, progress: Progress
+    settings: Settings,
+    source: Path | Literal["-"],
+    *,
+    day: date,
+    contract: Contract,
+    progress: Progress,
+    engine: EngineChoice = "auto",
 ) -> Iterator[tuple[Staged, Checked]]:
     """A file staged and judged in a temporary folder that goes away with the block.
 
@@ -115,14 +125,14 @@ def checking(
         RefusedFile: the whole file is refused.
     """
     with (
-        staging(settings, source, day=day, contract=contract, progress=progress) as staged,
-        TemporaryDirectory(prefix="daygate-") as work,
+        staging(settings, source, day=day, contract=contract, progress=progress, engine=engine) as staged,
+        engines.work_folder(settings, engine) as (work, _),
     ):
         with progress.step("check"):
             # Not before the file was taken: whoever gave a wrong one hears of it at once.
             from gx import gate
 
-            checked = gate.check(staged, settings=settings, contract=contract, folder=Path(work))
+            checked = gate.check(staged, settings=settings, contract=contract, folder=work)
         yield staged, checked
 
 
@@ -143,22 +153,27 @@ def run_day(
     day: date,
     *,
     file: Path | None,
-    engine: str,
+    engine: EngineChoice | None,
     force: bool,
     progress: Progress,
     trigger: str = "cli",
 ) -> RunOutcome:
     """Take one day through the whole gate and publish whatever happened.
 
+    Args:
+        engine: the one of the settings when None.
+
     Raises:
+        SettingsError: an engine that is not installed.
         DaygateError: nothing of the day became visible.
     """
-    order = DayOrder(day=day, file=file, engine=engine_for(engine), force=force, trigger=trigger)
+    order = DayOrder(day=day, file=file, engine=engine or settings.engine, force=force, trigger=trigger)
     return run_order(settings, order, progress=progress)
 
 
 def run_order(settings: Settings, order: DayOrder, *, progress: Progress) -> RunOutcome:
     """As `run_day`, for any order."""
+    engines.require(order.engine)
     contract = contracts.load(settings.contract)
     with progress.step("database"):
         url = database_url(settings)
@@ -257,9 +272,7 @@ def _judge(
             )
         ]
     folder = run.folder / "page"
-    page = _tolerated(
-        lambda: _page(staged, checked, contract, order.engine, run_id=run.run_id, folder=folder, release=order.release)
-    )
+    page = _tolerated(lambda: _page(staged, checked, contract, run_id=run.run_id, folder=folder, release=order.release))
     return replace(report, page=page), closed
 
 
@@ -267,7 +280,6 @@ def _page(
     staged: Staged,
     checked: Checked,
     contract: Contract,
-    engine: Engine,
     *,
     run_id: str | None,
     folder: Path,
@@ -282,7 +294,7 @@ def _page(
         run_id=run_id,
         delivery_name=staged.delivery.name,
         sha256=staged.delivery.sha256,
-        engine=engine,
+        engine=staged.engine,
         lines=report.lines,
         good=report.good_lines,
         failing=report.failing_lines,

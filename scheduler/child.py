@@ -179,7 +179,7 @@ def _run(day: date, trigger: str, file: Path | None) -> int:
     # Before the limit: an embedded server that has to be started again must not inherit it.
     app.database_url(settings)
     _limit_memory(settings.run_memory_bytes)
-    outcome = app.run_day(settings, day, file=file, engine="auto", force=False, progress=Silent(), trigger=trigger)
+    outcome = app.run_day(settings, day, file=file, engine=None, force=False, progress=Silent(), trigger=trigger)
     told = outcome.summary
     event(
         "run.told",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -39,13 +39,6 @@ app.add_typer(database, name="db")
 app.add_typer(quarantine, name="quarantine")
 
 
-class EngineChoice(StrEnum):
-    """What evaluates the checks."""
-
-    AUTO = "auto"
-    PANDAS = "pandas"
-
-
 class OutputFormat(StrEnum):
     """How `check` answers."""
 
@@ -57,8 +50,10 @@ class OutputFormat(StrEnum):
 Day = Annotated[
     str | None, typer.Option("--date", envvar="DAYGATE_DATE", metavar="YYYY-MM-DD", help="Business day (Asia/Seoul).")
 ]
+Engine = Literal["auto", "pandas", "spark"]
 EngineOption = Annotated[
-    EngineChoice, typer.Option("--engine", envvar="DAYGATE_ENGINE", help="What evaluates the checks.")
+    Engine | None,
+    typer.Option("--engine", envvar="DAYGATE_ENGINE", help="What parses, checks and loads; auto: by size."),
 ]
 Start = Annotated[
     str | None, typer.Option("--start", envvar="DAYGATE_START", metavar="YYYY-MM-DD", help="First day of a range.")
@@ -98,7 +93,7 @@ def run(
         Path | None,
         typer.Option("--file", envvar="DAYGATE_FILE", help="The day's delivery; generated or landed when not given."),
     ] = None,
-    engine: EngineOption = EngineChoice.AUTO,
+    engine: EngineOption = None,
     force: Force = False,
 ) -> int:
     """Take one day through the gate (default: yesterday).
@@ -107,18 +102,18 @@ def run(
     """
     from scheduler.commands import day
 
-    return day.run(date=date, file=file, engine=engine.value, force=force)
+    return day.run(date=date, file=file, engine=engine, force=force)
 
 
 @app.command()
-def backfill(start: Start = None, end: End = None, engine: EngineOption = EngineChoice.AUTO) -> int:
+def backfill(start: Start = None, end: End = None, engine: EngineOption = None) -> int:
     """Run each day of a range in order.
 
     A day that fails does not stop the next. Without --end the range ends yesterday.
     """
     from scheduler.commands import day
 
-    return day.backfill(start=start, end=end, engine=engine.value)
+    return day.backfill(start=start, end=end, engine=engine)
 
 
 @app.command()
@@ -131,7 +126,7 @@ def check(
     ],
     *,
     date: Day = None,
-    engine: EngineOption = EngineChoice.AUTO,
+    engine: EngineOption = None,
     output_format: Annotated[
         OutputFormat,
         typer.Option(
@@ -186,7 +181,7 @@ def check(
     """
     from scheduler.commands import check as command
 
-    judged = command.Judged(files=files, date=date, engine=engine.value, thresholds=threshold, severities=severity)
+    judged = command.Judged(files=files, date=date, engine=engine, thresholds=threshold, severities=severity)
     if explain is not None:
         return command.explain(
             judged, line=explain, output_format=output_format.value, alone=not (report or failed_rows)

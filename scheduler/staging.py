@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
 
+from pipeline import engines
 from pipeline.delivery import take
 from pipeline.progress import Progress
-from pipeline.records import Staged
+from pipeline.records import EngineChoice, Staged
 from pipeline.settings import Settings
-from pipeline.stage import stage
 
 if TYPE_CHECKING:
     from pipeline.contract import Contract
@@ -22,23 +21,31 @@ if TYPE_CHECKING:
 
 @contextmanager
 def staging(
-    settings: Settings, source: Path | Literal["-"], *, day: date, contract: Contract, progress: Progress
+    settings: Settings,
+    source: Path | Literal["-"],
+    *,
+    day: date,
+    contract: Contract,
+    progress: Progress,
+    engine: EngineChoice = "pandas",
 ) -> Iterator[Staged]:
     """A file (or stdin) staged in a temporary folder that goes away with the block.
 
     Raises:
         RefusedFile: the whole file is refused; nothing large has been imported by then.
     """
-    with TemporaryDirectory(prefix="daygate-") as folder, ExitStack() as held:
+    with engines.work_folder(settings, engine) as (folder, shared), ExitStack() as held:
         with progress.step("read"):
-            delivery = held.enter_context(take(source, folder=None, stdin=sys.stdin.buffer))
+            copies = folder if shared else None
+            delivery = held.enter_context(take(source, folder=copies, stdin=sys.stdin.buffer))
         with progress.step("stage"):
-            staged = stage(
+            staged = engines.stage(
+                settings,
+                engines.choose(engine, settings, delivery),
                 delivery,
                 day=day,
                 contract=contract,
-                folder=Path(folder),
-                workers=settings.workers,
+                folder=folder / "staged",
                 on_progress=progress.advance,
             )
         yield staged

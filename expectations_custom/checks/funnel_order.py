@@ -37,6 +37,7 @@ def _rules(contract: Contract, helpers: Helpers) -> list[Rule]:
                 source=f"/x-funnel-sequence/steps/{index}",
                 applies=(nw.col("event_type") == step.event) & present(funnel.scope) & ~nw.col("order_key").is_null(),
                 fails=~(nw.col(name) < nw.col("order_key")).fill_null(False),
+                scope=funnel.scope,
             )
         )
     return rules

@@ -58,6 +58,7 @@ def _stays(rules: PlatformRules, helpers: Helpers) -> Rule:
         source="/x-platform-device-rules/scope",
         applies=_known(rules) & present(rules.scope) & ~nw.col("_began_with").is_null(),
         fails=text(rules.field) != nw.col("_began_with"),
+        scope=rules.scope,
     )
 
 

@@ -23,6 +23,7 @@ def _rules(contract: Contract, helpers: Helpers) -> list[Rule]:
             source="/properties/event_id",
             applies=present("event_id"),
             fails=nw.col("line_no") > nw.col("_first_event_id"),
+            scope="event_id",
         )
     ]
     if order := contract.order_total:
@@ -38,6 +39,7 @@ def _rules(contract: Contract, helpers: Helpers) -> list[Rule]:
                 source="/x-order-total/order_id",
                 applies=is_order & present(order.order_id),
                 fails=nw.col("line_no") > nw.col("_first_order_id"),
+                scope=order.order_id,
             )
         )
     return rules

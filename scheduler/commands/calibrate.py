@@ -82,7 +82,7 @@ def _from_files(settings: Settings, dated: Sequence[tuple[str, date]]) -> tuple[
                     settings.model_copy(update={"sample_lines": 0}),
                     Path(file),
                     day=day,
-                    engine="auto",
+                    engine=None,
                     failed_rows=None,
                     report_folder=None,
                     progress=shown,

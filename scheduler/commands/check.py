@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pipeline.errors import DaygateError, ExitCode, RefusedFile, SettingsError
+from pipeline.records import EngineChoice
 from pipeline.settings import Settings
 from scheduler import arguments, output_json, output_junit, report_text
 from scheduler.boundary import complain, worst
@@ -33,7 +34,7 @@ class Judged:
 
     files: Sequence[str]
     date: str | None
-    engine: str
+    engine: EngineChoice | None
     thresholds: Sequence[str] | None
     severities: Sequence[str] | None
 
@@ -138,7 +139,13 @@ def _source(file: str) -> Path | Literal["-"]:
 
 
 def _outcome(
-    settings: Settings, file: str, day: Date, *, engine: str, report: Path | None, failed_rows: Path | None
+    settings: Settings,
+    file: str,
+    day: Date,
+    *,
+    engine: EngineChoice | None,
+    report: Path | None,
+    failed_rows: Path | None,
 ) -> CheckOutcome:
     from scheduler import app
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 
 from pipeline.errors import DaygateError, SettingsError
-from pipeline.records import DaySummary
+from pipeline.records import DaySummary, EngineChoice
 from scheduler import report_text, tables
 from scheduler.arguments import day as read_day
 from scheduler.arguments import day_for, days, yesterday
@@ -19,7 +19,7 @@ from scheduler.output import look_of, write
 from scheduler.screen import progress
 
 
-def run(*, date: str | None, file: Path | None, engine: str, force: bool) -> int:
+def run(*, date: str | None, file: Path | None, engine: EngineChoice | None, force: bool) -> int:
     """Run one day and print its summary; a given file brings its day in its name when no day is given."""
     day = _day(date, file)
     settings = common.start(short_alerts=True)
@@ -49,7 +49,7 @@ def _day(given: str | None, file: Path | None) -> Date:
     return yesterday() if given is None else read_day(given, "--date")
 
 
-def backfill(*, start: str | None, end: str | None, engine: str) -> int:
+def backfill(*, start: str | None, end: str | None, engine: EngineChoice | None) -> int:
     """Run every day from `start` to `end` (yesterday when not given) and end with a table."""
     if start is None:
         raise SettingsError("--start is missing.", hint="daygate backfill --start YYYY-MM-DD --end YYYY-MM-DD")

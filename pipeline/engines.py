@@ -1,0 +1,115 @@
+"""Which engine takes a delivery, and the steps that each does in its own way.
+
+`pandas` stands for one machine without Spark. What an engine staged it also judges, loads and quarantines.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import date
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from pipeline import failing
+from pipeline import load as local_load
+from pipeline import stage as local_stage
+from pipeline.contract import Contract
+from pipeline.errors import SettingsError
+from pipeline.load import LoadReceipt
+from pipeline.records import CheckReport, Delivery, Engine, EngineChoice, Run, Staged
+from pipeline.settings import Settings
+
+HINT: Final = "make setup-spark, or pip install 'daygate[spark]'; or --engine pandas"
+
+
+def require(asked: EngineChoice) -> None:
+    """Refuse early what cannot be had.
+
+    Raises:
+        SettingsError: Spark is asked for and not installed.
+    """
+    if asked == "spark" and not _installed():
+        raise SettingsError("Spark is not installed.", hint=HINT)
+
+
+def choose(asked: EngineChoice, settings: Settings, delivery: Delivery) -> Engine:
+    """The engine for a delivery; auto takes Spark for big ones, where it is installed."""
+    if asked != "auto":
+        return asked
+    return "spark" if delivery.size >= settings.spark_from_bytes and _installed() else "pandas"
+
+
+@contextmanager
+def work_folder(settings: Settings, asked: EngineChoice) -> Iterator[tuple[Path, bool]]:
+    """A folder that goes away with the block, and whether executors on other machines must see it.
+
+    Such a folder is in the home, which a cluster has in common.
+    """
+    shared = asked != "pandas" and not settings.spark_master.startswith("local")
+    place = settings.home / "work" if shared else None
+    if place is not None:
+        place.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="daygate-", dir=place) as folder:
+        yield Path(folder), shared
+
+
+def _installed() -> bool:
+    return importlib.util.find_spec("pyspark") is not None
+
+
+def stage(
+    settings: Settings,
+    engine: Engine,
+    delivery: Delivery,
+    *,
+    day: date,
+    contract: Contract,
+    folder: Path,
+    on_progress: local_stage.Progress | None = None,
+) -> Staged:
+    """Stage a delivery; as `pipeline.stage.stage`."""
+    if engine == "pandas":
+        return local_stage.stage(
+            delivery, day=day, contract=contract, folder=folder, workers=settings.workers, on_progress=on_progress
+        )
+    from pipeline.spark import session, stage  # noqa: PLC0415  # an extra
+
+    with session.session(settings) as spark, session.failures("stage", settings):
+        return stage.stage(spark, delivery, day=day, contract=contract, folder=folder, on_progress=on_progress)
+
+
+def count_failing(settings: Settings, engine: Engine, listed: Path, critical: Collection[str]) -> int:
+    """Failing lines that are kept out of the tables, counted where they were listed."""
+    work, files = partial(failing.count, critical=critical), failing.files(listed)
+    if engine == "pandas":
+        return sum(map(work, files))
+    from pipeline.spark import session, tasks  # noqa: PLC0415  # an extra
+
+    with session.session(settings) as spark, session.failures("check", settings):
+        return sum(tasks.on_executors(spark, work, files))
+
+
+def load(
+    settings: Settings, url: str, run: Run, staged: Staged, report: CheckReport, contract: Contract
+) -> LoadReceipt:
+    """Load the good lines of a staged delivery; as `pipeline.load.load`."""
+    if staged.engine == "pandas":
+        return local_load.load(url, run, staged, report, contract)
+    from pipeline.spark import load, session  # noqa: PLC0415  # an extra
+
+    with session.session(settings) as spark, session.failures("load", settings):
+        return load.load(spark, url, run, staged, report, contract)
+
+
+def keep_out(settings: Settings, url: str, run: Run, staged: Staged, report: CheckReport) -> None:
+    """Bring the lines that are kept out as close to the quarantine as can be before the publish; may be repeated."""
+    if staged.engine == "pandas":
+        return  # the publish copies them itself
+    from pipeline.spark import load, session  # noqa: PLC0415  # an extra
+
+    with session.session(settings) as spark, session.failures("quarantine", settings):
+        load.keep(spark, url, run, staged, report)
