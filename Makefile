@@ -10,7 +10,7 @@ DAY ?=
 FILE ?=
 DAY_FLAG := $(if $(DAY),--date $(DAY))
 
-.PHONY: help setup setup-spark setup-all run serve test test-fast test-slow test-cov lint format generate generate-month validate status docs-export docs fault-matrix bench bench-quick lock down clean
+.PHONY: help setup setup-spark setup-all run serve test test-fast test-slow test-cov lint format generate generate-month validate status docs-export docs fault-matrix bench bench-quick lock up rotate-secrets down compose-test clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -117,8 +117,17 @@ bench-quick: $(VENV)/.base .venv-bench/.done ## The same on small files, into .b
 	@$(BIN)/python -m benchmarks --bench-python .venv-bench/bin/python --sizes 20000 100000 --rounds 1 --slow-rounds 1 \
 		--day-rounds 1 --original-events 20000 --memory --results .bench/quick
 
-down: ## Stop the embedded PostgreSQL; data stays
-	@test -x $(BIN)/daygate && $(BIN)/daygate down || echo 'Nothing is installed, so nothing runs.'
+up: ## The whole house in containers: makes passwords, builds, starts, says where to look (needs Docker)
+	@deploy/up
+
+rotate-secrets: ## New passwords for the containers
+	@deploy/rotate
+
+down: ## Stop what runs, containers and the embedded PostgreSQL; data stays
+	@deploy/down
+
+compose-test: ## Try the containers from a fresh copy to the last volume (minutes, needs Docker)
+	@$(PYTHON) tests/compose
 
 clean: ## Remove caches and the environment; data stays
 	rm -rf $(VENV) .venv-bench .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage*
