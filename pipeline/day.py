@@ -15,11 +15,11 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline import alerts, database, engines, landing, ledger, load, marts, publish, release, simulate
+from pipeline import alerts, database, engines, landing, leftovers, ledger, load, marts, publish, release, simulate
 from pipeline.contract import Contract
 from pipeline.database import Connection
 from pipeline.delivery import take, verify_unchanged
-from pipeline.errors import BusyError, DaygateError, ExitCode, RefusedFile, StepFailed
+from pipeline.errors import BusyError, DaygateError, ExitCode, RefusedFile, StepFailed, tells_to_stop
 from pipeline.failpoints import failpoint
 from pipeline.files import replace_file
 from pipeline.progress import Progress
@@ -106,6 +106,7 @@ class DayRunner:
         """
         with database.session(self.database_url, name="run", doing="running the day") as connection:
             load.require_columns(connection, self.contract)
+            leftovers.sweep(self.settings, connection)
             with self._delivery(connection, order) as delivery:
                 published = ledger.published(connection, order.day)
                 if published and not order.force and self._unchanged(published, delivery):
@@ -255,7 +256,9 @@ class DayRunner:
                 failed = StepFailed(error.message, step=name, hint=error.hint)
                 failed.exit_code = error.exit_code
                 raise failed from error
-            except Exception as error:
+            except BaseException as error:
+                if tells_to_stop(error):
+                    raise
                 # The text of a foreign exception may hold values from events; its type does not.
                 raise StepFailed(
                     f"The step {name} met {type(error).__name__}.", step=name, hint="the same command with --debug"
@@ -299,6 +302,8 @@ class DayRunner:
             raise
 
     def _record_failure(self, run: Run, error: str, failure: Failure, alert: Alert | None = None) -> None:
+        shutil.rmtree(run.folder / "staged", ignore_errors=True)
+
         def record() -> None:
             # The connection of the run may be the very one that was lost.
             with database.session(self.database_url, name="failure", doing="recording the failure") as connection:

@@ -100,3 +100,8 @@ class DatabaseError(DaygateError):
         super().__init__(message, hint=hint)
         self.sqlstate = sqlstate
         self.constraint = constraint
+
+
+def tells_to_stop(error: BaseException) -> bool:
+    """Whether it is no error but the order to end; all else that is no Exception is one, a panic in polars for one."""
+    return isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit)

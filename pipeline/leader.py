@@ -6,6 +6,7 @@ The lock only saves work. A leader that lost it without knowing is stopped by th
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Final
 
 from pipeline import database
@@ -24,6 +25,7 @@ class Leadership:
     def __init__(self) -> None:
         self._connection: Connection | None = None
         self._url = ""
+        self._asking = threading.Lock()
 
     def held(self, url: str) -> bool:
         """Whether this process is the leader now; it becomes the leader when nobody is.
@@ -34,6 +36,10 @@ class Leadership:
         Raises:
             TransientError, SettingsError: the database cannot be asked, so nobody knows.
         """
+        with self._asking:
+            return self._held(url)
+
+    def _held(self, url: str) -> bool:
         if url != self._url:
             self.give_up()
             self._url = url

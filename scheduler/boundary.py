@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Final
 
-from pipeline.errors import DaygateError, ExitCode
+from pipeline.errors import DaygateError, ExitCode, tells_to_stop
 
 #: Of several outcomes the one a script must hear of; what is not known is worse than a known FAIL.
 _WORST_FIRST: Final = (ExitCode.USAGE, ExitCode.REFUSED, ExitCode.INCONCLUSIVE, ExitCode.BUSY, ExitCode.FAIL)
@@ -50,7 +50,9 @@ def call(arguments: Sequence[str]) -> int:
         return ExitCode.USAGE
     except (KeyboardInterrupt, Abort):
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001  # the outermost boundary: a bug must end in an exit code, not in values
+    except BaseException as error:  # the outermost boundary: a bug must end in an exit code, not in values
+        if tells_to_stop(error):
+            raise
         return _bug(error, debug=debug)
 
 
@@ -79,7 +81,7 @@ def _help_for(error: Exception) -> str:
     return f"{context.command_path if context else 'daygate'} --help"
 
 
-def _bug(error: Exception, *, debug: bool) -> ExitCode:
+def _bug(error: BaseException, *, debug: bool) -> ExitCode:
     if debug:
         import traceback
 

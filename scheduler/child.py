@@ -82,6 +82,7 @@ class Child:
             watch: asked every few seconds; False gives the child up, as if the service stopped.
         """
         how: How = "ended"
+        asked = _Asked(watch)
         next_watch = monotonic() + _WATCH_SECONDS
         while not self._has_ended():
             now = monotonic()
@@ -93,9 +94,10 @@ class Child:
                 break
             if now > next_watch:
                 next_watch = now + _WATCH_SECONDS
-                if not watch():
-                    how = "abandoned"
-                    break
+                asked.again()
+            if not asked.answer:
+                how = "abandoned"
+                break
             stopping.wait(_LOOK_SECONDS)
         if how in ("stopped", "abandoned"):
             self._ask_to_stop(grace_seconds)
@@ -117,6 +119,25 @@ class Child:
     def _has_ended(self) -> bool:
         orphans.reap(keep={self._process.pid})
         return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+class _Asked:
+    """A question asked in a thread, so that an answer that does not come holds nobody up."""
+
+    def __init__(self, question: Callable[[], bool]) -> None:
+        self._question = question
+        self._thread: threading.Thread | None = None
+        #: The last one; True until there is one.
+        self.answer = True
+
+    def again(self) -> None:
+        """Ask, unless the answer before is still awaited."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._ask, name="watch", daemon=True)
+            self._thread.start()
+
+    def _ask(self) -> None:
+        self.answer = self._question()
 
 
 def command(day: date, *, trigger: str, file: Path | None) -> list[str]:
@@ -150,7 +171,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _guarded(work: Callable[[], int], day: date | None) -> int:
-    from pipeline.errors import BusyError, DaygateError, ExitCode
+    from pipeline.errors import BusyError, DaygateError, ExitCode, tells_to_stop
     from scheduler.screen import event
 
     try:
@@ -161,7 +182,9 @@ def _guarded(work: Callable[[], int], day: date | None) -> int:
     except DaygateError as error:
         event("run.failed", level="ERROR", day=day, error=error.message, hint=error.hint)
         return error.exit_code
-    except Exception as error:  # noqa: BLE001  # the child's outermost boundary: its text may hold values
+    except BaseException as error:  # the child's outermost boundary: its text may hold values
+        if tells_to_stop(error):
+            raise
         event("run.failed", level="ERROR", day=day, error=f"a bug: {type(error).__name__}")
         return ExitCode.INCONCLUSIVE
 

@@ -71,6 +71,8 @@ class Reconciler:
     _ready: str | None = field(default=None, init=False)
     _leads: bool = field(default=False, init=False)
     _unfinished: frozenset[str] = field(default=frozenset(), init=False)
+    #: When a call last went on, or a process it waits for was looked at.
+    _moved_at: float = field(default_factory=monotonic, init=False)
     _looked_at: float = field(default_factory=monotonic, init=False)
 
     def reconcile(self, trigger: str) -> list[Ran]:
@@ -84,10 +86,15 @@ class Reconciler:
         """
         if not self._busy.acquire(blocking=False):
             return []
+        self._moved_at = monotonic()
         try:
             return self._reconcile(trigger)
         finally:
             self._busy.release()
+
+    def stuck_seconds(self) -> float:
+        """Seconds since the call under way went on; 0 when there is none, or when it only waits for its process."""
+        return monotonic() - self._moved_at if self._busy.locked() and self.child is None else 0.0
 
     def close(self) -> None:
         """Wait for the call under way, begin no further, and let another service lead."""
@@ -242,6 +249,7 @@ class Reconciler:
                 watch=self._watch,
             )
         finally:
+            self._moved_at = monotonic()
             self.child = None
 
     def _watch(self) -> bool:

@@ -20,16 +20,21 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from pipeline import database
-from pipeline.errors import DaygateError, TransientError
+from pipeline.errors import DaygateError, ExitCode, TransientError
 from pipeline.settings import ZONE, Settings
 from scheduler import app, orphans, web
 from scheduler.health import Heartbeat
 from scheduler.reconcile import Reconciler
 from scheduler.screen import event
+from scheduler.web_server import Running
 
 #: Seconds between two looks at the ledger, and between two signs of life.
 TICK_SECONDS: Final = 60
 BEAT_SECONDS: Final = 10
+#: A call that does not go on for so long is taken for stuck.
+STUCK_SECONDS: Final = 120
+#: After the grace time of a run, for everything else that has to end.
+_LAST_SECONDS: Final = 15.0
 
 
 def _wall_ahead() -> float:
@@ -45,6 +50,8 @@ class Service:
         self._heartbeat = Heartbeat()
         self._asked_to_stop = threading.Event()
         self._signals = 0
+        self._site: Running | None = None
+        self._code = 0
         self.reconciler = Reconciler(settings=settings)
         self._scheduler = BlockingScheduler(
             timezone=ZONE,
@@ -59,7 +66,7 @@ class Service:
         """Serve until SIGTERM or SIGINT; call it from the main thread.
 
         Returns:
-            0: told to stop, and stopped within the grace time.
+            0: told to stop, and stopped within the grace time; 3: the web died and did not start again.
 
         Raises:
             SettingsError: the database is of a newer version, the login is refused, the web address is taken.
@@ -68,7 +75,7 @@ class Service:
             signal.signal(number, self._on_signal)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal it was started from may go
         self._prepare()
-        site = web.start(self._settings, self._heartbeat)
+        self._site = web.start(self._settings, self._heartbeat)
         try:
             self._add_jobs()
             # Not before the clock runs: until then it cannot be stopped.
@@ -78,9 +85,24 @@ class Service:
             self._scheduler.start()
         finally:
             self.reconciler.close()
-            site.stop()
+            if self._site is not None:
+                self._site.stop()
             event("service.stopped")
-        return 0
+        return self._code
+
+    def _beat(self) -> None:
+        """A sign of life, unless a call got stuck. A web that died is started again, or takes the service with it."""
+        if self.reconciler.stuck_seconds() < STUCK_SECONDS:
+            self._heartbeat.beat()
+        if self._site is None or self._site.alive or self._asked_to_stop.is_set():
+            return
+        try:
+            self._site = web.start(self._settings, self._heartbeat)
+            event("web.restarted", level="ERROR", address=self._site.address)
+        except DaygateError as error:
+            event("web.died", level="ERROR", error=error.message, hint=error.hint)
+            self._code = ExitCode.INCONCLUSIVE
+            self._asked_to_stop.set()
 
     def _prepare(self) -> None:
         """Refuse what no waiting can cure; a database that is away for now is waited for by the ticks."""
@@ -97,9 +119,7 @@ class Service:
         self._scheduler.add_job(
             self._reconcile, IntervalTrigger(seconds=TICK_SECONDS, timezone=ZONE), args=["tick"], id="tick"
         )
-        self._scheduler.add_job(
-            self._heartbeat.beat, IntervalTrigger(seconds=BEAT_SECONDS, timezone=ZONE), id="heartbeat"
-        )
+        self._scheduler.add_job(self._beat, IntervalTrigger(seconds=BEAT_SECONDS, timezone=ZONE), id="heartbeat")
 
     def _reconcile(self, trigger: str) -> None:
         """One call whose failure costs nothing but this call."""
@@ -122,6 +142,14 @@ class Service:
             os._exit(128 + number)
         self._asked_to_stop.set()
 
+    def _give_up(self) -> None:
+        """End although something does not: a database that never answers, for one. The ledger finds out by itself."""
+        event("service.gave_up", level="ERROR")
+        child = self.reconciler.child
+        if child is not None:
+            child.kill()
+        os._exit(ExitCode.INCONCLUSIVE)
+
     def _watch_clock(self) -> None:
         """APScheduler sleeps until its next moment comes; after the clock was put back, that would be hours."""
         ahead = _wall_ahead()
@@ -143,5 +171,8 @@ class Service:
     def _stop_when_asked(self) -> None:
         self._asked_to_stop.wait()
         event("service.stopping")
+        patience = threading.Timer(self._settings.grace_seconds + _LAST_SECONDS, self._give_up)
+        patience.daemon = True
+        patience.start()
         self.reconciler.close()
         self._scheduler.shutdown(wait=False)

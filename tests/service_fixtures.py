@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from house import DAY, LIGHT_CHILD, House
 from services import Served
 from staged_days import administer
 
@@ -137,3 +138,12 @@ def undisturbed(server_url, settings, variables, tmp_path, warm_python):
 
     yield run
     administer(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def house(settings, database_url, monkeypatch):
+    """A house whose day has not come yet."""
+    monkeypatch.setenv("PYTHONPATH", str(LIGHT_CHILD.parent.parent))
+    monkeypatch.setenv("LIGHT_CONTRACT", contract.load().sha256)
+    changes = {"start_day": DAY, "attempt_seconds": 0.0, "grace_seconds": 1.0}
+    return House(settings.model_copy(update=changes), database_url)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import threading
 from pathlib import Path
+
+import pytest
 
 #: How long a test waits for what must happen; far more than it takes.
 PATIENCE = 90.0
@@ -70,3 +73,10 @@ def worker_of(process_id) -> int:
         return None
 
     return wait_for(found)
+
+
+def needs(found, what: str) -> None:
+    """Skip a test where this machine lacks something; where every change is tested nothing may be lacking."""
+    if not found:
+        assert "CI" not in os.environ, f"this machine lacks {what}"
+        pytest.skip(f"needs {what}")

@@ -51,7 +51,7 @@ def test_a_report_that_cannot_be_written_changes_nothing_that_was_decided(run_da
     assert "report.json of r could not be written" in caplog.text
 
 
-def test_the_same_delivery_again_changes_nothing(run_day, query):
+def test_fault_47_the_same_delivery_again_changes_nothing(run_day, query):
     """Idempotent: no new row anywhere, not even in the ledger."""
     everything = "SELECT count(*), (SELECT count(*) FROM pipeline_run_log), (SELECT max(run_id) FROM raw_events)"
     first = run_day()

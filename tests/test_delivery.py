@@ -202,7 +202,7 @@ def use(path, change):
 
 
 @pytest.mark.parametrize("change", [grow, shrink, rewrite_and_set_the_clock_back, replace, remove])
-def test_a_file_that_changes_while_it_is_used_is_refused(tmp_path, change):
+def test_fault_49_a_file_that_changes_while_it_is_used_is_refused(tmp_path, change):
     """What was hashed is what was read, or nothing."""
     path = written(tmp_path / "a.jsonl", PLAIN)
 

@@ -330,7 +330,7 @@ class Cutter:
             client.sendall(piece)
 
 
-def test_a_commit_whose_answer_is_cut_off_counts_as_done(database_url, tmp_path):
+def test_fault_12_a_commit_whose_answer_is_cut_off_counts_as_done(database_url, tmp_path):
     """The connection dies while COMMIT is on its way back: the ledger tells that it arrived."""
     made = some_day(tmp_path)
     run = claim(database_url, tmp_path)

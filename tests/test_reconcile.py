@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -12,59 +11,15 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
+from house import DAY, moment
 
-from pipeline import contract, database, due, ledger
+from pipeline import database, due, ledger
 from pipeline.errors import ContractError
-from pipeline.settings import ZONE
 from scheduler.reconcile import Reconciler
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
+pytest_plugins = ["database_fixtures", "day_fixtures", "service_fixtures"]
 
-DAY = date(2026, 1, 15)
 SHIPPED = Path(__file__).parent.parent / "schemas" / "event_schema.json"
-LIGHT_CHILD = Path(__file__).parent / "light_child.py"
-
-
-def moment(day: date = DAY, at: str = "02:00", after: int = 1) -> datetime:
-    """So many days after a day, at a time in Seoul."""
-    return datetime.combine(day + timedelta(days=after), time.fromisoformat(at), ZONE)
-
-
-class House:
-    """Services over one database, whose children end as they are told."""
-
-    def __init__(self, settings, database_url) -> None:
-        self.settings = settings
-        self.url = database_url
-        self.how = "published"
-        self.now = moment()
-        self.started: list[tuple[date, str, Path | None]] = []
-
-    def service(self, **changes) -> Reconciler:
-        self.settings = self.settings.model_copy(update=changes)
-        return Reconciler(settings=self.settings, clock=lambda: self.now, command=self.command)
-
-    def command(self, day, *, trigger, file):
-        self.started.append((day, trigger, file))
-        words = [self.how, self.url, self.settings.runs_folder, day, trigger, file]
-        return [sys.executable, str(LIGHT_CHILD), *map(str, words)]
-
-    def days(self, trigger="tick", **changes) -> list[date]:
-        """What one call of a fresh service runs."""
-        service = self.service(**changes)
-        try:
-            return [ran.day for ran in service.reconcile(trigger)]
-        finally:
-            service.close()
-
-
-@pytest.fixture
-def house(settings, database_url, monkeypatch):
-    """A house whose day has not come yet."""
-    monkeypatch.setenv("PYTHONPATH", str(LIGHT_CHILD.parent.parent))
-    monkeypatch.setenv("LIGHT_CONTRACT", contract.load().sha256)
-    changes = {"start_day": DAY, "attempt_seconds": 0.0, "grace_seconds": 1.0}
-    return House(settings.model_copy(update=changes), database_url)
 
 
 @pytest.fixture
@@ -105,12 +60,12 @@ def test_a_day_is_run_once_from_two_in_the_morning_on(house):
         ("2026-03-08T13:00:00-04:00", "2026-03-08"),  # summer time elsewhere moves nothing here
     ],
 )
-def test_yesterday_is_that_of_seoul(now, last):
+def test_fault_46_yesterday_is_that_of_seoul(now, last):
     """Whatever the zone of the clock, at leap days and the year's end."""
     assert due.last_day(datetime.fromisoformat(now), time(2)) == date.fromisoformat(last)
 
 
-def test_five_days_of_silence_are_caught_up_with_oldest_first(house):
+def test_fault_44_five_days_of_silence_are_caught_up_with_oldest_first(house):
     """Each once, in one call."""
     house.now = moment(after=5)
 
@@ -216,7 +171,7 @@ def test_a_run_told_to_stop_is_taken_up_at_once(house, query):
     assert house.days(attempt_seconds=600.0) == [DAY]
 
 
-def test_a_run_that_takes_too_long_is_ended_with_an_alert(house, query):
+def test_fault_58_a_run_that_takes_too_long_is_ended_with_an_alert(house, query):
     """A hang costs one attempt; the next day runs."""
     house.how = "hangs"
 
@@ -273,7 +228,7 @@ def test_a_failure_of_before_the_ledger_knew_its_kind_is_tried_so_many_times(hou
     assert [house.days() for _ in range(3)] == [[DAY], [], []]
 
 
-def test_a_day_that_somebody_runs_by_hand_is_left_alone(house, database_url, tmp_path):
+def test_fault_38_a_day_that_somebody_runs_by_hand_is_left_alone(house, database_url, tmp_path):
     """The other days go on; when the hand is done and nothing came of it, the day is taken up."""
     house.now = moment(after=2)
     with closing(database.connect(database_url, name="hand")) as connection:
@@ -297,7 +252,7 @@ def test_a_day_that_crashed_does_not_keep_the_next_one_waiting(house, query):
 # -- several services ----------------------------------------------------------------------------
 
 
-def test_of_many_services_one_leads_and_each_day_runs_once(house, query):
+def test_fault_37_of_many_services_one_leads_and_each_day_runs_once(house, query):
     """Started together, over and over."""
     house.now = moment(after=3)
     with ExitStack() as stack, ThreadPoolExecutor(4) as pool:
@@ -311,7 +266,7 @@ def test_of_many_services_one_leads_and_each_day_runs_once(house, query):
     assert query("SELECT count(*), count(DISTINCT day) FROM pipeline_run_log") == [(3, 3)]
 
 
-def test_when_the_leader_is_cut_off_another_leads(house, query):
+def test_fault_17_when_the_leader_is_cut_off_another_leads(house, query):
     """PostgreSQL drops the lock with the session; the first joins again behind the second."""
     first, second = house.service(), house.service()
     first.reconcile("tick")
@@ -429,7 +384,7 @@ def test_with_markers_a_file_is_complete_when_its_marker_stands_beside_it(house,
     assert (without, stale, house.days()) == ([], [], [DAY])
 
 
-def test_a_corrected_file_is_a_new_attempt_and_the_same_again_is_not(house, land, monkeypatch, query):
+def test_fault_48_a_corrected_file_is_a_new_attempt_and_the_same_again_is_not(house, land, monkeypatch, query):
     """Known by its bytes, not by its date."""
     monkeypatch.setenv("LIGHT_DELIVERY", hashlib.sha256(b"first\n").hexdigest())
     land(content=b"first\n")

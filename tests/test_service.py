@@ -95,7 +95,7 @@ def test_a_killed_service_takes_its_run_along(warm_serve, query, settings):
     assert query("SELECT failure FROM pipeline_run_log") == [("interrupted",)]
 
 
-def test_a_second_signal_ends_everything_at_once(warm_serve, query, settings):
+def test_fault_54_a_second_signal_ends_everything_at_once(warm_serve, query, settings):
     """Whoever cannot wait need not; the ledger finds out by itself."""
     served = warm_serve(DAYGATE_GRACE_SECONDS="600")
     (child,) = wait_for(lambda: query(RUNNING) and runs_on(settings.home))
@@ -107,7 +107,7 @@ def test_a_second_signal_ends_everything_at_once(warm_serve, query, settings):
     wait_for(lambda: not runs_on(settings.home))
 
 
-def test_a_service_waits_for_a_database_that_is_away(warm_serve, settings):
+def test_fault_21_a_service_waits_for_a_database_that_is_away(warm_serve, settings):
     """No crash loop: it lives, says so, and stops when told."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -119,7 +119,7 @@ def test_a_service_waits_for_a_database_that_is_away(warm_serve, settings):
     assert "SECRETCANARY" not in served.log.read_text(encoding="utf-8")
 
 
-def test_a_service_refuses_a_database_of_a_newer_version(variables, query, tmp_path, database_url):
+def test_fault_52_a_service_refuses_a_database_of_a_newer_version(variables, query, tmp_path, database_url):
     """Waiting cannot cure that: exit code 2, and both versions are named."""
     with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
         cursor.execute("UPDATE daygate.alembic_version SET version_num = '9999'")
@@ -145,7 +145,7 @@ def test_the_clock_beats_and_the_web_tells(warm_serve, settings):
     assert served.end() == 0
 
 
-def test_a_database_that_crashes_under_a_run_is_started_again_and_the_day_is_published(warm_serve, settings):
+def test_fault_18_a_database_that_crashes_under_a_run_is_started_again_and_the_day_is_published(warm_serve, settings):
     """The embedded server is killed in the middle; the service starts it, the run's next try finds it."""
     home = settings.home
     served = warm_serve(DAYGATE_DATABASE_URL="")
@@ -175,7 +175,7 @@ def rows(url, sql):
 # -- a run that meets trouble --------------------------------------------------------------------
 
 
-def test_a_run_without_enough_memory_fails_and_is_told(settings, variables, query, monkeypatch):
+def test_fault_57_a_run_without_enough_memory_fails_and_is_told(settings, variables, query, monkeypatch):
     """A limit on the process, as a container has one; the service lives."""
     for name, value in {**variables, "DAYGATE_RUN_MEMORY_BYTES": str(1 << 28)}.items():
         monkeypatch.setenv(name, value)
@@ -195,7 +195,7 @@ def due_moment():
 
 
 @pytest.mark.parametrize(("session", "table"), [("load", "daygate.event_versions"), ("publish", "daygate.mart_orders")])
-def test_a_connection_that_is_cut_costs_a_try_and_not_the_run(run_day, digest, query, database_url, session, table):
+def test_fault_16_a_connection_that_is_cut_costs_a_try(run_day, digest, query, database_url, session, table):
     """The step is repeated whole; the tables are those of an undisturbed run."""
     run_day()
     undisturbed = digest()
