@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline import alerts, database, engines, landing, leftovers, ledger, load, marts, publish, release, simulate
+from pipeline import alerts, database, engines, landing, ledger, leftovers, load, marts, publish, release, simulate
 from pipeline.contract import Contract
 from pipeline.database import Connection
 from pipeline.delivery import take, verify_unchanged
