@@ -120,7 +120,7 @@ def commonalities(
 
     Args:
         staged: the delivery as staged.
-        failing: Parquet of the failing (line_no, check, …), sorted by line_no.
+        failing: the failing (line_no, check, …) as a gate leaves them.
         evaluated: check id -> lines the check looks at.
         contract: names the dimensions and their values.
     """

@@ -15,7 +15,20 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline import alerts, database, engines, landing, ledger, leftovers, load, marts, publish, release, simulate
+from pipeline import (
+    alerts,
+    database,
+    engines,
+    landing,
+    ledger,
+    leftovers,
+    load,
+    marts,
+    outbox,
+    publish,
+    release,
+    simulate,
+)
 from pipeline.contract import Contract
 from pipeline.database import Connection
 from pipeline.delivery import take, verify_unchanged
@@ -140,7 +153,8 @@ class DayRunner:
             tables = self._repeated("marts", lambda: marts.build(self.database_url, run, receipt))
         with self._step("publish"):
             if released is None:
-                news = alerts.day_completed(run=run, report=report, rows=receipt.rows, totals=tables)
+                done = alerts.day_completed(run=run, report=report, rows=receipt.rows, totals=tables)
+                news = self._repeated("publish", lambda: self._good_news(done))
             else:
                 news = alerts.day_released(run=run, report=report, rows=receipt.rows, totals=tables, release=released)
             summary = self._repeated(
@@ -158,6 +172,12 @@ class DayRunner:
                 ),
             )
         return self._ended(run, summary, report, (news,))
+
+    def _good_news(self, completed: Alert) -> Alert:
+        """That the day is published, and that it recovered when it was told to be bad."""
+        with database.session(self.database_url, name="news", doing="looking at earlier alerts") as connection:
+            bad = outbox.bad_days(connection, [completed.day])
+        return alerts.recovered(completed, since=bad[0].since) if bad else completed
 
     def _block(self, run: Run, staged: Staged, report: CheckReport, closed: list[Alert]) -> DayOutcome:
         with self._step("block"):

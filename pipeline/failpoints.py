@@ -39,8 +39,10 @@ RUN: Final = (
 #: Passed by the service around a run: before its process starts, after it ended, after its row was closed, and
 #: between keeping an alert about lateness and sending it.
 SERVICE: Final = ("run.due", "run.ended", "run.closed", "late.kept")
+#: Passed by whichever process sends an alert: before, and between Slack's answer and writing it down.
+SENDER: Final = ("alert.before", "alert.sent")
 #: Every place there is.
-ALL: Final = RUN + SERVICE
+ALL: Final = RUN + SERVICE + SENDER
 
 
 def failpoint(name: str) -> None:

@@ -87,7 +87,7 @@ def facts(findings: Findings) -> dict[str, Any]:
 
 def change_facts(change: Change) -> dict[str, Any]:
     """One change."""
-    told = asdict(change)
+    told = asdict(change) | {"commonalities": [asdict(one) for one in change.commonalities]}
     return {name: value.isoformat() if isinstance(value, date) else value for name, value in told.items()}
 
 

@@ -54,6 +54,8 @@ class LedgerFigures:
     #: Alerts nobody has been told of yet, and how long the oldest waits.
     outbox: int
     outbox_age: float
+    #: Alerts nobody took, until a person deals with them.
+    given_up: int
 
 
 _RUNS: Final = "SELECT status, coalesce(verdict, ''), count(*) FROM pipeline_run_log GROUP BY 1, 2"
@@ -75,7 +77,9 @@ SELECT check_id, pass_rate, threshold, evaluated_rows, failed_rows
 FROM quality_check_log WHERE run_id = %s ORDER BY check_id
 """
 _OUTBOX: Final = """
-SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8
+SELECT count(*) FILTER (WHERE given_up_at IS NULL),
+       coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE given_up_at IS NULL)), 0)::float8,
+       count(*) FILTER (WHERE given_up_at IS NOT NULL)
 FROM alert_outbox WHERE sent_at IS NULL
 """
 #: A day is late when its time has passed, it is one the service answers for, and the gate has not answered.
@@ -104,7 +108,7 @@ def read(connection: Connection) -> LedgerFigures:
         loaded, quarantined, age, newest_published, running = one(cursor)
         newest = _newest(cursor)
         cursor.execute(_OUTBOX)
-        outbox, outbox_age = one(cursor)
+        outbox, outbox_age, given_up = one(cursor)
     return LedgerFigures(
         runs=runs,
         loaded=int(loaded),
@@ -115,6 +119,7 @@ def read(connection: Connection) -> LedgerFigures:
         running=running,
         outbox=outbox,
         outbox_age=outbox_age,
+        given_up=given_up,
     )
 
 

@@ -217,7 +217,7 @@ class Release:
 class Alert:
     """Something a person must hear of; rows of `alert_outbox`."""
 
-    kind: Literal["gate_failed", "step_failed", "day_completed", "day_released", "late"]
+    kind: Literal["gate_failed", "step_failed", "still_bad", "day_completed", "recovered", "day_released", "late"]
     day: date
     #: One message per key, however often it is written.
     dedupe_key: str

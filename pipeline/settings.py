@@ -10,10 +10,10 @@ import os
 from collections.abc import Mapping
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -30,6 +30,7 @@ from pipeline.records import EngineChoice, Severity
 PREFIX: Final = "DAYGATE_"
 ZONE: Final = ZoneInfo("Asia/Seoul")
 #: A size as Java takes it.
+_WEB_FOLDER: Final = r"^https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?/(?:[A-Za-z0-9._~-]+/)*$"
 _MEMORY: Final = r"^[1-9][0-9]*[mg]$"
 #: Variables that stand for a flag of one command and are no settings.
 FLAG_VARIABLES: Final = frozenset(
@@ -37,7 +38,7 @@ FLAG_VARIABLES: Final = frozenset(
     for name in (
         *("DATE", "START", "END", "DAYS", "FILE", "FORCE", "OUTPUT_FORMAT", "REPORT", "FAILED_ROWS"),
         *("EVENTS", "OUTPUT", "FAULT", "WRITE", "THRESHOLD", "SEVERITY", "EXPLAIN"),
-        *("CHECK", "RULE", "LIMIT", "DRY_RUN", "REASON", "BY", "WAIT", "INPUT"),
+        *("CHECK", "RULE", "LIMIT", "DRY_RUN", "REASON", "BY", "RETRY", "DISMISS", "WAIT", "INPUT"),
     )
 )
 #: Variables that are not settings: where the file is.
@@ -59,6 +60,19 @@ class Settings(BaseSettings):
         None, description="Password for DAYGATE_DATABASE_URL, when the URL holds none."
     )
     slack_webhook_url: SecretStr | None = Field(None, description="Incoming webhook for alerts; the log when not set.")
+    slack_token: SecretStr | None = Field(
+        None, description="Token of a Slack bot (chat:write) instead of a webhook; then bad days have threads."
+    )
+    slack_channel: str | None = Field(
+        None, pattern=r"^[CGD#@A-Za-z0-9][^\s<>]{0,79}$", description="Where the bot writes: the id of a channel."
+    )
+    slack_api_url: str = Field(
+        "https://slack.com/api/", pattern=_WEB_FOLDER, description="Slack's Web API; another one for GovSlack."
+    )
+    site_url: str | None = Field(
+        None, pattern=_WEB_FOLDER, description="Where people reach the site, ending in /; alerts link to its pages."
+    )
+    lang: Literal["en", "ko"] = Field("en", description="Language of alerts.")
     source: Literal["simulate", "landing"] = Field(
         "simulate", description="Whether a day's file is generated or landed by a shop."
     )
@@ -150,6 +164,14 @@ class Settings(BaseSettings):
         True, description="Whether Spark's own pages are served while it runs, on this machine only."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="What reaches the log.")
+
+    @model_validator(mode="after")
+    def _one_way_to_slack(self) -> Self:
+        if (self.slack_token is None) != (self.slack_channel is None):
+            raise ValueError("slack_token and slack_channel are given together or not at all")
+        if self.slack_token is not None and self.slack_webhook_url is not None:
+            raise ValueError("slack_webhook_url and slack_token are two ways to Slack; keep one")
+        return self
 
     @field_validator("web_hosts", mode="before")
     @classmethod

@@ -15,7 +15,19 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
-from pipeline import alerts, database, engines, findings, ledger, postgres, quality_log
+from pipeline import (
+    alert_text,
+    alerts,
+    database,
+    engines,
+    findings,
+    ledger,
+    outbox,
+    outbox_sender,
+    postgres,
+    quality_log,
+    slack,
+)
 from pipeline import contract as contracts
 from pipeline.calibrate import Measured
 from pipeline.day import DayOrder, DayRunner, RunFailed
@@ -195,7 +207,8 @@ def run_order(settings: Settings, order: DayOrder, *, progress: Progress) -> Run
         with progress.step("pages"):
             _publish_pages(settings, url, [outcome.summary.run_id])
             failpoint("pages.done")
-        notify(settings, outcome.alerts)
+    # Also when nothing was done: the process that did it may have died before it told anybody.
+    notify(settings, outcome.alerts)
     return RunOutcome(
         summary=outcome.summary,
         report=outcome.report,
@@ -257,20 +270,19 @@ def _judge(
     # The action sees answers only; how many lines are kept out is the report's to say.
     known = {"failing_lines": report.failing_lines}
     found = [] if report.verdict is Verdict.PASS else read_alerts(outbox)
-    closed = [replace(alert, facts={**alert.facts, **known}) for alert in found]
+    closed = [alerts.with_findings(replace(alert, facts={**alert.facts, **known}), report.findings) for alert in found]
     if report.verdict is not Verdict.PASS and not closed:
         # The checkpoint raised before its action, or the action could not write: the alert must not be lost.
-        closed = [
-            alerts.gate_failed(
-                day=run.day,
-                run_id=run.run_id,
-                verdict=report.verdict,
-                checks=report.checks,
-                lines=report.lines,
-                failing_lines=report.failing_lines,
-                problems=report.problems,
-            )
-        ]
+        told = alerts.gate_failed(
+            day=run.day,
+            run_id=run.run_id,
+            verdict=report.verdict,
+            checks=report.checks,
+            lines=report.lines,
+            failing_lines=report.failing_lines,
+            problems=report.problems,
+        )
+        closed = [alerts.with_findings(told, report.findings)]
     folder = run.folder / "page"
     page = _tolerated(lambda: _page(staged, checked, contract, run_id=run.run_id, folder=folder, release=order.release))
     return replace(report, page=page), closed
@@ -364,6 +376,17 @@ def _tolerated(make: Callable[[], T]) -> T | None:
 
 
 def notify(settings: Settings, news: Sequence[Alert]) -> None:
-    """Send alerts; never raises."""
-    for alert in news:
-        alerts.send(alerts.compose(alert), settings.slack_webhook_url)
+    """Send alerts, and those that still wait before them; never raises.
+
+    What cannot be kept in the outbox now is sent without it, once.
+    """
+    try:
+        url = database_url(settings)
+        with database.session(url, name="alerts", doing="keeping alerts") as connection:
+            outbox.keep(connection, news)
+    except DaygateError as error:
+        log.warning("The outbox is away: %s", error.message)
+        for alert in news:
+            slack.send(alert_text.compose(alert, language=settings.lang), slack.channel_of(settings))
+        return
+    outbox_sender.work_off(url, settings)

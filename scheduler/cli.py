@@ -268,6 +268,21 @@ def status(
 
 
 @app.command()
+def alerts(
+    retry: Annotated[
+        bool, typer.Option("--retry", envvar="DAYGATE_RETRY", help="Send the alerts that were given up once more.")
+    ] = False,
+    dismiss: Annotated[
+        bool, typer.Option("--dismiss", envvar="DAYGATE_DISMISS", help="Count them as read: their text is in the log.")
+    ] = False,
+) -> int:
+    """List alerts that wait for Slack or were given up."""
+    from scheduler.commands import alerts as command
+
+    return command.alerts(retry=retry, dismiss=dismiss)
+
+
+@app.command()
 def rules() -> int:
     """List checks and rules, with thresholds and sources."""
     from scheduler.commands import house

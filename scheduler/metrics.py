@@ -83,6 +83,7 @@ def _ledger(figures: LedgerFigures) -> Iterator[Metric]:
     yield _gauge("daygate_runs_in_progress", "Runs that hold a day now.", figures.running)
     yield _gauge("daygate_outbox_alerts", "Alerts nobody has been told of yet.", figures.outbox)
     yield _gauge("daygate_outbox_oldest_age_seconds", "How long the oldest of them waits.", figures.outbox_age)
+    yield _gauge("daygate_outbox_given_up_alerts", "Alerts that nobody took.", figures.given_up)
     if figures.age is not None:
         yield _gauge("daygate_ledger_age_seconds", "Since the last run ended.", figures.age)
     if figures.newest_published is not None:

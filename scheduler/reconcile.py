@@ -19,7 +19,7 @@ from pipeline.errors import DaygateError, ExitCode
 from pipeline.failpoints import failpoint
 from pipeline.leader import Leadership
 from pipeline.records import Alert, Failure, Run
-from pipeline.settings import Settings
+from pipeline.settings import ZONE, Settings
 from scheduler import app
 from scheduler import child as children
 from scheduler.child import Child, Ending
@@ -27,6 +27,8 @@ from scheduler.screen import event
 
 #: How often lateness is looked at while a run takes its time.
 _LATENESS_SECONDS: Final = 60.0
+#: How long a day that stays bad is told of again, once a day.
+_REMINDED_DAYS: Final = 7
 #: The child ended as `daygate run` does and said everything itself, or has nothing to say.
 _TOLD: Final = frozenset({ExitCode.OK, ExitCode.FAIL, ExitCode.BUSY})
 
@@ -221,7 +223,18 @@ class Reconciler:
             found.append(lateness.unpublished(overdue, by=self.settings.sla_time))
         if plan.left_out:
             found.append(lateness.cut(plan.left_out, limit=self.settings.catch_up_days))
-        return found
+        return found + self._reminders(connection, plan, open_days)
+
+    def _reminders(self, connection: Connection, plan: _Plan, open_days: Sequence[date]) -> list[Alert]:
+        """Once a calendar day, at the time by which days are promised, for a week after a day was told to be bad."""
+        today = plan.now.astimezone(ZONE).date()
+        if not open_days or not due.reached(plan.now, today - timedelta(days=1), self.settings.sla_time):
+            return []
+        return [
+            alerts.still_bad(day=bad.day, run_id=bad.run_id, since=bad.since, today=today)
+            for bad in outbox.bad_days(connection, open_days)
+            if 0 < (today - bad.since).days <= _REMINDED_DAYS
+        ]
 
     # -- a run and what is left of it ------------------------------------------------------------
 

@@ -19,10 +19,10 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from pipeline import database
+from pipeline import database, outbox_sender
 from pipeline.errors import DaygateError, ExitCode, TransientError
 from pipeline.settings import ZONE, Settings
-from scheduler import app, orphans, web
+from scheduler import app, orphans, web, web_database
 from scheduler.health import Heartbeat
 from scheduler.reconcile import Reconciler
 from scheduler.screen import event
@@ -31,10 +31,14 @@ from scheduler.web_server import Running
 #: Seconds between two looks at the ledger, and between two signs of life.
 TICK_SECONDS: Final = 60
 BEAT_SECONDS: Final = 10
+#: Between two looks at the outbox.
+ALERT_SECONDS: Final = 10
 #: A call that does not go on for so long is taken for stuck.
 STUCK_SECONDS: Final = 120
 #: After the grace time of a run, for everything else that has to end.
 _LAST_SECONDS: Final = 15.0
+
+log = logging.getLogger(__name__)
 
 
 def _wall_ahead() -> float:
@@ -120,6 +124,7 @@ class Service:
             self._reconcile, IntervalTrigger(seconds=TICK_SECONDS, timezone=ZONE), args=["tick"], id="tick"
         )
         self._scheduler.add_job(self._beat, IntervalTrigger(seconds=BEAT_SECONDS, timezone=ZONE), id="heartbeat")
+        self._scheduler.add_job(self._send_alerts, IntervalTrigger(seconds=ALERT_SECONDS, timezone=ZONE), id="alerts")
 
     def _reconcile(self, trigger: str) -> None:
         """One call whose failure costs nothing but this call."""
@@ -131,6 +136,15 @@ class Service:
             event("reconcile.failed", level="ERROR", trigger=trigger, error=error.message, hint=error.hint)
         except Exception as error:  # noqa: BLE001  # the clock's boundary: a bug must not end the service in silence
             event("reconcile.failed", level="ERROR", trigger=trigger, error=f"a bug: {type(error).__name__}")
+
+    def _send_alerts(self) -> None:
+        """Whichever instance comes first; nothing is started for it, and nothing waits for it."""
+        try:
+            outbox_sender.work_off(web_database.address(self._settings), self._settings)
+        except DaygateError as error:
+            log.debug("No database to send alerts from: %s", error.message)
+        except Exception as error:  # noqa: BLE001  # a bug must not end the job
+            event("alerts.failed", level="ERROR", error=f"a bug: {type(error).__name__}")
 
     def _on_signal(self, number: int, _frame: object) -> None:
         """First: stop in order. Second: end at once; the ledger finds out by itself."""

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pipeline import database, ledger, ledger_figures, quality_log
+from pipeline import database, ledger, ledger_figures, outbox, quality_log
 from pipeline.database import Connection
 from pipeline.errors import DaygateError, SettingsError, TransientError
 from pipeline.records import CheckResult, DaySummary
@@ -126,13 +126,14 @@ class Api:
 
 
 def _state(connection: Connection, *, settings: Settings) -> dict[str, str]:
-    """Database, schema and ledger, each `ok` or what is wrong."""
+    """Database, schema and ledger, each `ok` or what is wrong; alerts only when something is."""
     known, newest = database.version(connection), database.newest_version()
     if known != newest:
         wrong = "missing" if known is None else "older" if known < newest else "newer"
         return {"database": "ok", "schema": wrong}
     late = ledger_figures.is_late(connection, by=settings.sla_time, first=settings.start_day)
-    return {"database": "ok", "schema": "ok", "ledger": "late" if late else "ok"}
+    lost = {"alerts": "given up"} if outbox.any_given_up(connection) else {}
+    return {"database": "ok", "schema": "ok", "ledger": "late" if late else "ok", **lost}
 
 
 def _told(connection: Connection, run_id: str) -> tuple[DaySummary | None, list[CheckResult]]:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
-import threading
-from collections.abc import Iterator
-from datetime import date
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +13,43 @@ import pytest
 from docs_fixtures import checked, event, good_day
 from pydantic import SecretStr
 from slack_sdk.models.blocks import Block
+from slack_server import CANARY, SlackServer
 
 from gx.slack import DaygateAlert, read_alerts
+from pipeline.alert_text import MAX_BLOCKS, MAX_HEADER, MAX_SECTION, MAX_TEXT, SlackMessage, compose, summary
 from pipeline.alert_words import WORDS
 from pipeline.alerts import (
-    MAX_BLOCKS,
-    MAX_HEADER,
-    MAX_SECTION,
-    MAX_TEXT,
-    SlackMessage,
-    compose,
     day_completed,
     day_released,
     gate_failed,
     mask,
-    send,
+    recovered,
     step_failed,
+    still_bad,
+    with_findings,
 )
+from pipeline.changes import OUTSIDE
 from pipeline.errors import StepFailed
 from pipeline.marts import MartTables
-from pipeline.records import Alert, CheckReport, CheckResult, Release, RuleResult, Run, Sample, Verdict
+from pipeline.records import (
+    Alert,
+    Change,
+    CheckReport,
+    CheckResult,
+    Commonality,
+    Findings,
+    Release,
+    RuleResult,
+    Run,
+    Sample,
+    Verdict,
+    VolumeFinding,
+)
+from pipeline.slack import Channel, send
+
+pytest_plugins = ["slack_fixtures"]
 
 DAY = date(2026, 1, 15)
-CANARY = "SECRETCANARY"
 HOSTILE = (
     "<!channel> <@U123> <https://evil.example|bank> & @here #general",
     "```\n*bold* _italic_ ~gone~ `code`",
@@ -88,14 +99,35 @@ def released(report: CheckReport, *, text: str | None = None, reason: str = "why
     return day_released(run=run, report=report, rows=9990, totals=totals, release=decision)
 
 
+def found(text: str = "Edge") -> Findings:
+    """What changed in `value_ranges`, and an unusual figure each of two kinds."""
+    common = tuple(
+        Commonality(dimension=name, value=text, failing_share=0.975, overall_share=0.024, failing_lines=30)
+        for name in ("browser", text)
+    )
+    change = Change(
+        check_id="value_ranges" if text == "Edge" else text, first_bad_day=date(2026, 1, 12),
+        last_good_day=date(2026, 1, 11), usual_pass_rate=0.99987, pass_rate=0.969, commonalities=common,
+    )  # fmt: skip
+    volume = tuple(
+        VolumeFinding(metric=metric, value=1200.5, low=8457.5, median=9950.0, high=11442.4, days=8)
+        for metric in ("events", "users", "orders", "revenue", "arrived")
+    )
+    return Findings(changes=(change,), volume=volume)
+
+
 def every_kind(text: str = "plain") -> list[Alert]:
     """One alert of each kind with `text` wherever it can hold some."""
     checks = (check(text, rules=(RuleResult(id=text, field=text, evaluated_rows=9, failed_rows=9),)),)
     report = CheckReport(verdict=Verdict.PASS, checks=checks, lines=1000, failing_lines=3, failing=Path("x"))
+    closed = closed_gate(*checks, check(text, verdict=Verdict.INCONCLUSIVE, error=text), problems=(text,), run_id=text)
+    published = completed(replace(report, findings=found(text)), run_id=text, revenue=text)
     return [
-        closed_gate(*checks, check(text, verdict=Verdict.INCONCLUSIVE, error=text), problems=(text,), run_id=text),
+        with_findings(closed, found(text)),
         step_failed(day=DAY, run_id=text, step=text, attempt=2, error=text),
-        completed(report, run_id=text, revenue=text),
+        still_bad(day=DAY, run_id=text, since=DAY, today=DAY),
+        published,
+        recovered(published, since=DAY),
         released(report, text=text),
     ]
 
@@ -126,6 +158,8 @@ def test_a_closed_gate_tells_name_rate_worst_rule_count_and_two_lines() -> None:
         "1 of 2 checks did not pass over 1,000 lines. Nothing of this day is published. 31 lines are in quarantine.\n"
         "*value_ranges* 96.90 % good, 99 % needed: 31 of 1,000 lines fail. "
         "Worst rule: page_type (31). For example line 7, 12.\n"
+        "See them: daygate quarantine show 2026-01-15. Then run a corrected file, or publish the good lines: "
+        "daygate release 2026-01-15 --reason …\n"
         "Run 20260115-1"
     )
 
@@ -161,7 +195,7 @@ def test_a_completed_day_tells_its_figures_and_every_pass_rate() -> None:
 def test_alerts_are_the_same_message_however_often_they_are_made() -> None:
     """A key names the message, so that a second copy can be told from a second event."""
     assert closed_gate().dedupe_key == closed_gate(failing_lines=5).dedupe_key
-    assert len({alert.dedupe_key for alert in every_kind()}) == 4
+    assert len({alert.dedupe_key for alert in every_kind()}) == 6
     assert [json.loads(json.dumps(alert.facts)) for alert in every_kind()] == [a.facts for a in every_kind()]
 
 
@@ -209,69 +243,12 @@ def test_ids_of_people_visits_and_orders_are_masked() -> None:
     assert "U123456" not in texts(compose(step_failed(day=DAY, run_id="r", step="load", attempt=1, error="U123456")))
 
 
-class _Slack(BaseHTTPRequestHandler):
-    """Answers as the last part of the path says and keeps what it was sent."""
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.got.append((self.path, json.loads(body)))  # type: ignore[attr-defined]
-        mode = self.path.rsplit("/", 1)[-1]
-        if mode in ("hang", "drip"):
-            self.server.hold(self, mode)  # type: ignore[attr-defined]
-            return
-        if mode == "cut":
-            self.connection.shutdown(socket.SHUT_RDWR)
-            return
-        self.send_response(int(mode))
-        if mode == "302":
-            self.send_header("Location", f"http://localhost:{self.server.server_port}/elsewhere/200")  # type: ignore[attr-defined]
-        if mode == "429":
-            self.send_header("Retry-After", "30")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    do_GET = do_POST  # noqa: N815  # the name http.server calls
-
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
-
-
-class _SlackServer(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Slack)
-        self.got: list[tuple[str, Any]] = []
-        self.released = threading.Event()
-
-    def hold(self, request: BaseHTTPRequestHandler, mode: str) -> None:
-        """Say nothing, or one byte at a time, until the test is over."""
-        if mode == "drip":
-            request.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
-        while not self.released.wait(0.05):
-            if mode == "drip":
-                request.wfile.write(b"x")
-
-
-@pytest.fixture
-def slack() -> Iterator[_SlackServer]:
-    """A local server in Slack's place."""
-    server = _SlackServer()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.released.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-def address(server: _SlackServer, mode: str) -> SecretStr:
+def address(server: SlackServer, mode: str) -> Channel:
     """A webhook whose path must never be seen."""
-    return SecretStr(f"http://127.0.0.1:{server.server_port}/services/{CANARY}/{mode}")
+    return Channel(webhook=SecretStr(f"{server.address}/services/{CANARY}/{mode}"))
 
 
-def test_a_delivered_message_carries_text_and_blocks(slack: _SlackServer) -> None:
+def test_a_delivered_message_carries_text_and_blocks(slack: SlackServer) -> None:
     """What was composed is what arrives, without previews of links."""
     message = compose(closed_gate())
     delivered = send(message, address(slack, "200"))
@@ -296,7 +273,7 @@ def test_a_delivered_message_carries_text_and_blocks(slack: _SlackServer) -> Non
     ],
 )
 def test_a_dead_slack_is_told_and_the_alert_is_in_the_log(
-    slack: _SlackServer, caplog: pytest.LogCaptureFixture, mode: str, detail: str
+    slack: SlackServer, caplog: pytest.LogCaptureFixture, mode: str, detail: str
 ) -> None:
     """Sending never raises, never repeats, never follows a redirect and never shows the address."""
     with caplog.at_level(logging.DEBUG):
@@ -315,7 +292,7 @@ def test_a_dead_slack_is_told_and_the_alert_is_in_the_log(
 def test_an_address_that_is_nowhere_is_told_without_being_shown(caplog: pytest.LogCaptureFixture, webhook: str) -> None:
     """Refused connections and malformed addresses are details, not exceptions."""
     with caplog.at_level(logging.DEBUG):
-        delivered = send(compose(closed_gate()), SecretStr(webhook), timeout=1, deadline=2)
+        delivered = send(compose(closed_gate()), Channel(webhook=SecretStr(webhook)), timeout=1, deadline=2)
 
     assert not delivered.ok
     assert CANARY not in caplog.text + repr(delivered)
@@ -327,7 +304,9 @@ def test_without_a_webhook_the_log_says_the_same(caplog: pytest.LogCaptureFixtur
         for alert in every_kind("a & b"):
             assert send(compose(alert), None).ok
 
-    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR", "INFO", "WARNING"]
+    assert [record.levelname for record in caplog.records] == [
+        "ERROR", "ERROR", "ERROR", "INFO", "WARNING", "WARNING",
+    ]  # fmt: skip
     assert "a & b" in caplog.text
 
 
@@ -384,3 +363,101 @@ def test_a_damaged_alert_file_is_a_clear_error(tmp_path: Path) -> None:
 
     with pytest.raises(StepFailed, match="is no file of alerts"):
         read_alerts(tmp_path / "alerts.json")
+
+
+# -- what changed, in both languages -------------------------------------------------------------
+
+ENGLISH = """\
+daygate 2026-01-15: FAIL (still bad)
+1 of 2 checks did not pass over 1,000 lines. Nothing of this day is published. 31 lines are in quarantine.
+*value_ranges* 96.90 % good, 99 % needed: 31 of 1,000 lines fail. Worst rule: page_type (31). For example line 7, 12. \
+Bad since 2026-01-12, last good 2026-01-11. Usually 99.98 %. \
+What they have in common: browser Edge (98 % of them, 2.4 % of all lines); Edge Edge (98 % of them, 2.4 % of all lines).
+Unusual: 1,200 events; usually 9,950 (8,458 to 11,442, 8 such weekdays).
+Unusual: 1,200 users; usually 9,950 (8,458 to 11,442, 8 such weekdays).
+Unusual: 1,200 orders; usually 9,950 (8,458 to 11,442, 8 such weekdays).
+Unusual: 1,200 ₩ of revenue; usually 9,950 ₩ (8,458 ₩ to 11,442 ₩, 8 such weekdays).
+Late file: 1,200.5 h after the end of the day; usually 9,950.0 h (8 such weekdays).
+See them: daygate quarantine show 2026-01-15. Then run a corrected file, or publish the good lines: \
+daygate release 2026-01-15 --reason …
+Run 20260115-1-0a1b2c3d"""
+
+KOREAN = """\
+daygate 2026-01-15: FAIL (계속 비정상)
+1,000줄을 검사하여 2개 검사 중 1개가 통과하지 못했습니다. 이 날짜의 데이터는 공개되지 않습니다. 31줄이 격리되었습니다.
+*value_ranges* 정상 96.90 %, 기준 99 %: 1,000줄 중 31줄 실패. 가장 많이 어긴 규칙: page_type (31줄). 예: 7, 12번째 줄. \
+2026-01-12부터 비정상이며, 마지막 정상일은 2026-01-11입니다. 평소 99.98 %. \
+공통점: 브라우저 Edge (실패한 줄의 98 %, 전체의 2.4 %); Edge Edge (실패한 줄의 98 %, 전체의 2.4 %).
+평소와 다름: 이벤트 1,200, 평소 9,950 (8,458~11,442, 같은 요일 8일 기준).
+평소와 다름: 사용자 1,200, 평소 9,950 (8,458~11,442, 같은 요일 8일 기준).
+평소와 다름: 주문 1,200, 평소 9,950 (8,458~11,442, 같은 요일 8일 기준).
+평소와 다름: 매출 1,200 ₩, 평소 9,950 ₩ (8,458 ₩~11,442 ₩, 같은 요일 8일 기준).
+파일 지연: 하루가 끝나고 1,200.5시간 뒤 도착, 평소 9,950.0시간 (같은 요일 8일 기준).
+확인: daygate quarantine show 2026-01-15. 수정한 파일을 다시 실행하거나, 정상 줄만 공개하려면 \
+daygate release 2026-01-15 --reason …
+실행 20260115-1-0a1b2c3d"""
+
+
+@pytest.mark.parametrize(("language", "expected"), [("en", ENGLISH), ("ko", KOREAN)])
+def test_a_closed_gate_tells_since_when_what_is_usual_and_what_is_common(language: Any, expected: str) -> None:
+    """One message answers what, how bad, since when, why and what to do."""
+    alert = with_findings(closed_gate(failing_lines=31, run_id="20260115-1-0a1b2c3d"), found())
+
+    assert compose(alert, language=language, again=True).text == expected
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_value_outside_the_contract_is_named_as_such(language: Any) -> None:
+    """In words of ours."""
+    said = compose(with_findings(closed_gate(), found(OUTSIDE)), language=language).text
+    named = with_findings(closed_gate(check(OUTSIDE)), found(OUTSIDE))
+
+    assert OUTSIDE not in said
+    assert WORDS[language]["outside"] in compose(named, language=language).text
+
+
+def test_a_first_failure_without_history_says_nothing_of_before() -> None:
+    """Neither since when nor what is usual, when nobody can know."""
+    new = replace(found().changes[0], last_good_day=None, usual_pass_rate=None, commonalities=())
+    said = compose(with_findings(closed_gate(), Findings(changes=(new,)))).text
+
+    assert not [words for words in ("since", "Usually", "common") if words in said]
+
+
+def test_the_only_link_leads_to_the_page_of_the_run() -> None:
+    """On the site of the settings, for run ids as the ledger makes them; the log has no link."""
+    site = "https://gate.example.com/daygate/"
+    linked = compose(closed_gate(run_id="20260115-1-0a1b2c3d"), site=site)
+
+    assert "<https://gate.example.com/daygate/runs/20260115-1-0a1b2c3d/index.html|open the page>" in texts(linked)
+    assert "<" not in linked.text
+    for run_id in ("20260115-1-0a1b2c3d|x", "../../x", "20260115-1-0a1b2c3d\n", "–"):
+        assert "<" not in texts(compose(closed_gate(run_id=run_id), site=site))
+    assert "<" not in texts(compose(step_failed(day=DAY, run_id="r", step="load", attempt=1, error="x"), site=site))
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_many_alerts_are_one_message_within_slacks_limits(language: Any) -> None:
+    """How many of each kind and which days, the bad ones first."""
+    many = [replace(alert, day=DAY + timedelta(days=n)) for n in range(100) for alert in every_kind("*x*")]
+    message = summary(many, language=language)
+
+    assert message.level == logging.ERROR
+    assert len(message.text) <= MAX_TEXT
+    assert "2026-01-15 – 2026-04-24" in message.text
+    assert f"*{WORDS[language]['kind_gate_failed']}* (100" in message.text
+    assert message.text.index(WORDS[language]["kind_gate_failed"]) < message.text.index(
+        WORDS[language]["kind_recovered"]
+    )
+    for block in message.blocks:
+        Block.parse(block).validate_json()
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_recovered_and_still_bad_say_since_when(language: Any) -> None:
+    """The day's story in its thread."""
+    by_kind = {alert.kind: compose(alert, language=language).text for alert in every_kind()}
+
+    assert by_kind["recovered"].count("2026-01-15") >= 2
+    assert WORDS[language]["recovered_header"].format(day=DAY) in by_kind["recovered"]
+    assert WORDS[language]["still_said"].format(day=DAY, since=DAY) in by_kind["still_bad"]

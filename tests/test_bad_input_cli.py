@@ -20,7 +20,7 @@ import html5lib
 import pytest
 import zstandard
 
-from pipeline import alerts, stage
+from pipeline import alert_text, stage
 from pipeline.errors import ExitCode
 from pipeline.records import Alert, Verdict
 from scheduler.boundary import call
@@ -358,7 +358,7 @@ def test_row_58_hostile_values_of_a_good_day_are_published_as_they_are(
     stored = query("SELECT page_url, referrer, search_query, element_id FROM raw_events ORDER BY line_no")
     told = [Alert(kind=kind, day=outcome.summary.day, dedupe_key="x", facts=facts)
             for kind, facts in query("SELECT kind, facts FROM alert_outbox")]  # fmt: skip
-    words = "".join(alerts.compose(alert).text for alert in told) + caplog.text + "".join(capsys.readouterr())
+    words = "".join(alert_text.compose(alert).text for alert in told) + caplog.text + "".join(capsys.readouterr())
 
     assert outcome.summary.verdict is Verdict.PASS
     assert [row[:2] for row in stored[::5]][: len(HOSTILE)] == [(text, text) for text in HOSTILE]
@@ -377,7 +377,7 @@ def test_row_58_hostile_values_of_a_bad_day_rest_in_quarantine(run_day, visits, 
     file.write_bytes(lines(*events))
     outcome = run_day(file=file)
     [(kind, facts)] = query("SELECT kind, facts FROM alert_outbox")
-    said = alerts.compose(Alert(kind=kind, day=outcome.summary.day, dedupe_key="x", facts=facts))
+    said = alert_text.compose(Alert(kind=kind, day=outcome.summary.day, dedupe_key="x", facts=facts))
 
     assert outcome.summary.status == "blocked"
     assert [bytes(raw) for (raw,) in query("SELECT raw FROM quarantine_events ORDER BY line_no")] == (

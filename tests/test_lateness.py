@@ -7,7 +7,7 @@ from datetime import date, datetime, time, timedelta
 import pytest
 
 from pipeline import due, lateness
-from pipeline.alerts import MAX_SECTION, compose
+from pipeline.alert_text import MAX_SECTION, compose
 from pipeline.settings import ZONE
 
 DAY = date(2026, 1, 15)

@@ -1,0 +1,329 @@
+"""The pure formatter: an alert's facts become a message, within Slack's limits whatever the facts hold.
+
+Everything that is not one of our own words is shown inert: no mention, link, formatting, control or
+reordering character survives, and what looks like an id is masked. The one link leads to the site of the settings.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+from pipeline import lateness
+from pipeline.alert_words import WORDS, Language
+from pipeline.alerts import mask
+from pipeline.changes import OUTSIDE
+from pipeline.records import Alert
+from pipeline.volume import ARRIVED, REVENUE
+from pipeline.wording import visible
+
+#: Slack refuses a message that exceeds any of these, and the alert would be lost.
+MAX_HEADER: Final = 150
+MAX_SECTION: Final = 3000
+MAX_BLOCKS: Final = 50
+MAX_TEXT: Final = 4000
+#: Checks worded one by one; the rest is counted.
+_MAX_CHECKS: Final = 40
+_MAX_VALUE: Final = 300
+#: Values in common that are told of a check, and days that are named one by one.
+_COMMON: Final = 2
+_NAMED: Final = 10
+_FEW_PERCENTS: Final = 10
+_LOG_LEVELS: Final = {
+    "gate_failed": logging.ERROR,
+    "step_failed": logging.ERROR,
+    "still_bad": logging.ERROR,
+    "day_completed": logging.INFO,
+    "recovered": logging.WARNING,
+    "day_released": logging.WARNING,
+    "late": logging.ERROR,
+}
+
+#: Underscores that Slack would read as italics; those inside a name are harmless.
+_EDGE_UNDERSCORE: Final = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+#: What Slack reads as formatting, a mention or a link, and a look-alike that it does not.
+_INERT: Final = str.maketrans({"`": "'", "*": "\u2217", "~": "\u223c", "@": "\uff20", "#": "\uff03", "|": "\u00a6"})
+_NO_BRACKETS: Final = str.maketrans({"<": "\u2039", ">": "\u203a"})
+#: Run ids as the ledger makes them; nothing else becomes part of a link.
+_RUN_ID: Final = re.compile(r"[0-9]{8}-[0-9]{1,9}-[0-9a-f]{8}")
+#: Kinds whose run has a page.
+_WITH_PAGE: Final = frozenset({"gate_failed", "day_completed", "recovered", "day_released", "still_bad"})
+
+_Words = Mapping[str, str]
+_Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlackMessage:
+    """What goes to Slack; `text` is the whole message for notifications, old clients and the log."""
+
+    text: str
+    blocks: tuple[dict[str, Any], ...]
+    level: int = logging.INFO
+
+
+def compose(alert: Alert, *, language: Language = "en", site: str | None = None, again: bool = False) -> SlackMessage:
+    """Word an alert.
+
+    Args:
+        alert: what happened.
+        language: of our own words.
+        site: where the pages are reached; with it the message links to the run's page.
+        again: the day was told to be bad before, and is still.
+    """
+    words = WORDS[language]
+    header, paragraphs = _COMPOSERS[alert.kind](alert, words)
+    if again:
+        header = words["again"].format(header=header)
+    run = alert.facts.get("run_id", "–")
+    footer = words["footer"].format(run=_inert(run))
+    text = "\n".join([_escaped(header), *paragraphs, footer])
+    if site is not None and alert.kind in _WITH_PAGE and _RUN_ID.fullmatch(str(run)):
+        footer += f" · <{site.rstrip('/')}/runs/{run}/index.html|{words['page']}>"
+    return _message(header, paragraphs, footer, text=text, level=_LOG_LEVELS[alert.kind])
+
+
+def summary(alerts: Sequence[Alert], *, language: Language = "en") -> SlackMessage:
+    """Many alerts as one message: which kinds, how many, which days."""
+    words = WORDS[language]
+    kinds: dict[str, list[date]] = {}
+    for alert in alerts:
+        kinds.setdefault(alert.kind, []).append(alert.day)
+    worst_first = sorted(kinds, key=lambda kind: (-_LOG_LEVELS[kind], kind))
+    paragraphs = [words["many_said"]]
+    paragraphs += [
+        words["many_kind"].format(kind=words[f"kind_{kind}"], count=len(kinds[kind]), days=_days(kinds[kind]))
+        for kind in worst_first
+    ]
+    header = words["many_header"].format(count=len(alerts))
+    text = "\n".join([header, *paragraphs])
+    level = max(_LOG_LEVELS[kind] for kind in kinds)
+    return _message(header, paragraphs, words["many_footer"], text=text, level=level)
+
+
+def _message(header: str, paragraphs: Sequence[str], footer: str, *, text: str, level: int) -> SlackMessage:
+    blocks = [
+        {"type": "header", "text": {"type": "plain_text", "text": _cut(header, MAX_HEADER), "emoji": False}},
+        *(_section(paragraph) for paragraph in paragraphs[: MAX_BLOCKS - 2]),
+        {"type": "context", "elements": [_mrkdwn(footer)]},
+    ]
+    return SlackMessage(text=_cut_escaped(text, MAX_TEXT), blocks=tuple(blocks), level=level)
+
+
+# -- one composer a kind: header and paragraphs --------------------------------------------------
+
+
+def _gate_failed(alert: Alert, words: _Words) -> tuple[str, list[str]]:
+    facts: _Facts = alert.facts
+    checks: Sequence[_Facts] = facts["checks"]
+    blocking = [check for check in checks if check["severity"] == "critical"]
+    found = words["gate_found"].format(failed=len(blocking), of=facts["all_checks"], lines=_count(facts["lines"]))
+    if facts["failing_lines"] is not None:
+        found += " " + words["gate_quarantined"].format(lines=_count(facts["failing_lines"]))
+    said = [
+        found,
+        *(words["problem"].format(problem=_inert(problem)) for problem in facts["problems"][:5]),
+        *_checks(facts, words),
+        *_volume(facts, words),
+        words["gate_next"].format(day=alert.day),
+    ]
+    return words["gate_header"].format(day=alert.day, verdict=facts["verdict"]), said
+
+
+def _step_failed(alert: Alert, words: _Words) -> tuple[str, list[str]]:
+    facts: _Facts = alert.facts
+    header = words["step_header"].format(day=alert.day, step=_unformatted(facts["step"]))
+    said = words["step_said"].format(step=_inert(facts["step"]), attempt=facts["attempt"], error=_inert(facts["error"]))
+    return header, [said]
+
+
+def _still_bad(alert: Alert, words: _Words) -> tuple[str, list[str]]:
+    said = words["still_said"].format(day=alert.day, since=_inert(alert.facts["since"]))
+    return words["still_header"].format(day=alert.day), [said, words["gate_next"].format(day=alert.day)]
+
+
+def _day_completed(alert: Alert, words: _Words) -> tuple[str, list[str]]:
+    facts: _Facts = alert.facts
+    paragraphs = [
+        _figures(facts, words),
+        "\n".join(f"{_inert(check)}: {_inert(rate)}" for check, rate in facts["rates"]),
+        *_volume(facts, words),
+    ]
+    if facts["warnings"]:
+        names = ", ".join(_inert(check) for check in facts["warnings"])
+        paragraphs.append(words["day_warnings"].format(checks=names))
+    return words["day_header"].format(day=alert.day), [p for p in paragraphs if p]
+
+
+def _recovered(alert: Alert, words: _Words) -> tuple[str, list[str]]:
+    _, paragraphs = _day_completed(alert, words)
+    said = words["recovered_said"].format(since=_inert(alert.facts["since"]))
+    return words["recovered_header"].format(day=alert.day), [said, *paragraphs]
+
+
+def _day_released(alert: Alert, words: _Words) -> tuple[str, list[str]]:
+    facts: _Facts = alert.facts
+    said = words["released_said"].format(by=_inert(facts["by"]), reason=_inert(facts["reason"]))
+    over = words["released_over"].format(run=_inert(facts["released_run"]))
+    header = words["released_header"].format(day=alert.day)
+    return header, [said, _figures(facts, words), over, *_checks(facts, words)]
+
+
+_COMPOSERS: Final[dict[str, Callable[[Alert, _Words], tuple[str, list[str]]]]] = {
+    "gate_failed": _gate_failed,
+    "step_failed": _step_failed,
+    "still_bad": _still_bad,
+    "day_completed": _day_completed,
+    "recovered": _recovered,
+    "day_released": _day_released,
+    "late": lateness.worded,
+}
+
+
+# -- what they are made of -----------------------------------------------------------------------
+
+
+def _checks(facts: _Facts, words: _Words) -> list[str]:
+    checks: Sequence[_Facts] = facts["checks"]
+    changes = {change["check_id"]: change for change in facts.get("changes", ())}
+    said = [
+        " ".join([_check_words(check, words), *_change_words(changes.get(check["id"]), words)])
+        for check in checks[:_MAX_CHECKS]
+    ]
+    more = len(checks) - _MAX_CHECKS
+    return [*said, words["more"].format(count=more)] if more > 0 else said
+
+
+def _check_words(check: _Facts, words: _Words) -> str:
+    name = _inert(check["id"])
+    if check["error"] is not None:
+        return words["check_error"].format(name=name, error=_inert(check["error"]))
+    said = words["check_warning" if check["severity"] == "warning" else "check_failed"].format(
+        name=name,
+        rate=check["rate"],
+        needed=check["needed"],
+        failed=_count(check["failed_rows"]),
+        of=_count(check["evaluated_rows"]),
+    )
+    if check["worst_rule"] is not None:
+        said += " " + words["worst"].format(rule=_inert(check["worst_rule"]), count=_count(check["worst_rows"]))
+    if check["sample_lines"]:
+        said += " " + words["lines"].format(lines=", ".join(_count(line) for line in check["sample_lines"]))
+    return said
+
+
+def _change_words(change: _Facts | None, words: _Words) -> list[str]:
+    """Since when, how it usually is, and what the lines have in common, as far as it is known."""
+    if change is None:
+        return []
+    first, last_good, usual = change["first_bad_day"], change["last_good_day"], change["usual_pass_rate"]
+    said = []
+    if last_good is not None:
+        said.append(words["change_since"].format(first=_inert(first), last_good=_inert(last_good)))
+    if usual is not None:
+        said.append(words["change_usual"].format(rate=f"{int(usual * 10_000 + 1e-6) / 100:.2f} %"))
+    common = [_common_words(one, words) for one in change["commonalities"][:_COMMON]]
+    return [*said, words["common"].format(found="; ".join(common))] if common else said
+
+
+def _common_words(one: _Facts, words: _Words) -> str:
+    return words["common_value"].format(
+        dimension=words.get(f"dimension_{one['dimension']}", _inert(one["dimension"])),
+        value=words["outside"] if one["value"] == OUTSIDE else _inert(one["value"]),
+        failing=_share(one["failing_share"]),
+        overall=_share(one["overall_share"]),
+    )
+
+
+def _volume(facts: _Facts, words: _Words) -> list[str]:
+    return [
+        words["volume_arrived" if found["metric"] == ARRIVED else "volume"].format(
+            metric=words[f"metric_{found['metric']}"],
+            value=_figure(found, found["value"]),
+            median=_figure(found, found["median"]),
+            low=_figure(found, found["low"]),
+            high=_figure(found, found["high"]),
+            days=found["days"],
+        )
+        for found in facts.get("volume", ())
+    ]
+
+
+def _figure(found: _Facts, value: float) -> str:
+    if found["metric"] == ARRIVED:
+        return f"{value:,.1f}"
+    return f"{value:,.0f}" + (" ₩" if found["metric"] == REVENUE else "")
+
+
+def _figures(facts: _Facts, words: _Words) -> str:
+    return words["day_figures"].format(
+        events=_count(facts["events"]),
+        users=_count(facts["users"]),
+        purchases=_count(facts["purchases"]),
+        revenue=_won(facts["revenue"]),
+        quarantined=_count(facts["quarantined"]),
+    )
+
+
+def _days(days: Sequence[date]) -> str:
+    """Named one by one, or from the first to the last."""
+    known = sorted(set(days))
+    return ", ".join(map(str, known)) if len(known) <= _NAMED else f"{known[0]} – {known[-1]}"
+
+
+def _share(value: float) -> str:
+    """Whole per cents, and one decimal where there are few."""
+    percents = value * 100
+    return f"{percents:.0f} %" if percents >= _FEW_PERCENTS else f"{percents:.1f} %"
+
+
+def _inert(value: object) -> str:
+    """A value as text that Slack shows and does nothing else with."""
+    return _escaped(_disarmed(value))
+
+
+def _unformatted(value: object) -> str:
+    """A value for a header, where Slack knows no escapes."""
+    return _disarmed(value).translate(_NO_BRACKETS)
+
+
+def _disarmed(value: object) -> str:
+    shown = mask(visible(str(value), limit=_MAX_VALUE)).translate(_INERT).replace("://", ":\u2215\u2215")
+    return _EDGE_UNDERSCORE.sub("ˍ", shown)
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text, quote=False)
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
+
+
+def _won(exact: str) -> str:
+    whole, _, decimals = exact.partition(".")
+    grouped = f"{int(whole):,}" if whole.lstrip("-").isdigit() else _inert(whole)
+    return f"{grouped}.{_inert(decimals)}" if decimals.strip("0") else grouped
+
+
+def _section(paragraph: str) -> dict[str, Any]:
+    return {"type": "section", "text": _mrkdwn(paragraph)}
+
+
+def _mrkdwn(text: str) -> dict[str, Any]:
+    """`verbatim` keeps Slack from making links and mentions out of plain words."""
+    return {"type": "mrkdwn", "text": _cut_escaped(text, MAX_SECTION), "verbatim": True}
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _cut_escaped(text: str, limit: int) -> str:
+    """Cut text that holds `&amp;`-like escapes without leaving half of one."""
+    return text if len(text) <= limit else re.sub(r"&[a-z]{0,3}$", "", text[: limit - 1]) + "…"
