@@ -32,19 +32,13 @@ from great_expectations.render.components import (
 from great_expectations.render.renderer.renderer import renderer
 
 from pipeline.wording import share
+from pipeline.words import FAILED, NOT_APPLICABLE, NOT_JUDGED, PASSED, WARNED, spoken
 
 #: Longest text from an event that is shown.
 _SHOWN: Final = 360
 #: First unindented `Name:` or `Name` line of a traceback: the type that was raised first. What an
 #: exception says follows its type, so no text of an event can come before it.
 _TYPE_LINE: Final = re.compile(r"^([A-Za-z_][A-Za-z0-9_.]{0,80})(?::|$)", re.MULTILINE)
-
-#: States of a check: CSS class and word, in the words the terminal uses too.
-PASSED: Final = ("dg-pass", "PASS")
-FAILED: Final = ("dg-fail", "FAIL")
-WARNED: Final = ("dg-warn", "WARNING")
-NOT_APPLICABLE: Final = ("dg-none", "NOT APPLICABLE")
-NOT_JUDGED: Final = ("dg-error", "NOT JUDGED")
 
 
 def raised_type(exception_info: Mapping[str, Any] | None) -> str | None:
@@ -113,7 +107,7 @@ class CheckRenderers:
     ) -> list[RenderedStringTemplateContent]:
         """What the check demands; also the line of the suite page."""
         configuration = configuration or (result.expectation_config if result is not None else None)
-        says = text(cls.says, "dg-says")
+        says = text(_own(cls, "says"), "dg-says")
         return [says] if configuration is None else [says, _demand(configuration)]
 
     @classmethod
@@ -130,7 +124,7 @@ class CheckRenderers:
         check = details["check"] if details is not None else meta.get("check")
         anchor = None if check is None else f"check-{check}"
         return RenderedHeaderContent(
-            header=text(cls.title, tag="strong", name=anchor),
+            header=text(_own(cls, "title"), tag="strong", name=anchor),
             subheader=text(word, "dg-state", css),
         )
 
@@ -144,7 +138,9 @@ class CheckRenderers:
         """Share of good lines."""
         details = _details(result) if result is not None else None
         if result is None or details is None:
-            return text("could not be judged")
+            return text(spoken()("check.could_not"))
+        if details["evaluated_rows"] == 0:
+            return text(spoken()("check.not_applicable"))
         return text(result.result.get("observed_value", "--"))
 
     @classmethod
@@ -158,34 +154,17 @@ class CheckRenderers:
         if result is None:
             return []
         details = _details(result)
+        say = spoken()
         if details is None:
-            raised = raised_type(result.exception_info) or "no details in the result"
-            return [
-                text(
-                    f"This check could not be judged ({raised}). The gate stays closed.",
-                    "dg-finding",
-                )
-            ]
+            raised = raised_type(result.exception_info) or say("check.no_details")
+            return [text(say("check.could_not_why", why=raised), "dg-finding")]
         evaluated, failed = details["evaluated_rows"], details["failed_rows"]
         if evaluated == 0:
-            return [
-                text(
-                    "No line of this delivery is of the kind this check looks at.",
-                    "dg-finding",
-                )
-            ]
+            return [text(say("check.none_of_kind"), "dg-finding")]
         if failed == 0:
-            good = (
-                "The one line it looks at is good."
-                if evaluated == 1
-                else f"All {evaluated:,} lines it looks at are good."
-            )
-            return [text(good, "dg-finding")]
+            return [text(say("check.all_good", count=evaluated), "dg-finding")]
         found = [
-            text(
-                f"{failed:,} of {evaluated:,} lines fail ({_failing(failed, evaluated)}).",
-                "dg-finding",
-            )
+            text(say("check.lines_fail", failed=failed, of=evaluated, share=_failing(failed, evaluated)), "dg-finding")
         ]
         if not result.success and evaluated - failed >= Decimal(repr(float(details["threshold"]))) * evaluated:
             worst = max(details["rules"], key=_failing_share, default=None)
@@ -209,15 +188,14 @@ class CheckRenderers:
         holding = [rule for rule in rules if not rule["failed_rows"]]
         blocks: list[RenderedComponentContent] = []
         if broken:
-            blocks.append(_rule_table(broken, header="Broken rules, worst first"))
+            blocks.append(_rule_table(broken, header=spoken()("check.broken_rules"), check=details["check"]))
         if details["samples"]:
             blocks.append(_sample_table(details["samples"], details["failed_rows"]))
         if holding:
-            plural = "rule holds" if len(holding) == 1 else "rules hold"
             blocks.append(
                 CollapseContent(
-                    collapse=[_rule_table(holding, header=None)],
-                    collapse_toggle_link=text(f"{len(holding)} {plural}"),
+                    collapse=[_rule_table(holding, header=None, check=details["check"])],
+                    collapse_toggle_link=text(spoken()("check.rules_hold", count=len(holding))),
                 )
             )
         return blocks
@@ -231,21 +209,28 @@ def _details(result: ExpectationValidationResult) -> dict[str, Any] | None:
     return details if isinstance(details, dict) and "check" in details else None
 
 
-def _rule_table(rules: Sequence[Mapping[str, Any]], *, header: str | None) -> RenderedTableContent:
+def _own(cls: Any, which: str) -> str:
+    """Title or sentence of a check in the language that is being spoken."""
+    check = getattr(getattr(cls, "check", None), "id", "")
+    return spoken().known(f"{which}.{check}", getattr(cls, which))
+
+
+def _rule_table(rules: Sequence[Mapping[str, Any]], *, header: str | None, check: str) -> RenderedTableContent:
+    say = spoken()
     return RenderedTableContent(
         content_block_type="table",
         header=None if header is None else text(header),
         header_row=[
-            text("Rule"),
-            text("Field"),
-            text("Failing", "dg-number"),
-            text("Looked at", "dg-number"),
-            text("Share", "dg-number"),
-            text("Written in"),
+            text(say("figure.rule")),
+            text(say("figure.field")),
+            text(say("figure.failing"), "dg-number"),
+            text(say("figure.looked_at"), "dg-number"),
+            text(say("figure.share"), "dg-number"),
+            text(say("check.written_in")),
         ],
         table=[
             [
-                text(rule["says"], "dg-words"),
+                text(rule["says"], "dg-words", name=f"rule-{check}-{rule['id']}"),
                 text(rule["field"] or "", "dg-field", tag="code"),
                 number(rule["failed_rows"]),
                 number(rule["evaluated_rows"]),
@@ -259,19 +244,23 @@ def _rule_table(rules: Sequence[Mapping[str, Any]], *, header: str | None) -> Re
 
 
 def _sample_table(samples: Sequence[Mapping[str, Any]], failed: int) -> RenderedTableContent:
+    say = spoken()
+    title = say("check.failing_lines")
+    if len(samples) < failed:
+        title = say("check.failing_lines_of", shown=len(samples), of=failed)
     return RenderedTableContent(
         content_block_type="table",
-        header=text(f"Failing lines, {len(samples):,} of {failed:,}" if len(samples) < failed else "Failing lines"),
+        header=text(title),
         header_row=[
-            text("Line", "dg-number"),
-            text("Event id"),
-            text("Field"),
-            text("Reason"),
+            text(say("check.line"), "dg-number"),
+            text(say("check.event_id")),
+            text(say("figure.field")),
+            text(say("check.reason")),
         ],
         table=[
             [
                 number(sample["line"]),
-                text("(none)", "dg-faint")
+                text(say("check.no_id"), "dg-faint")
                 if sample["event_id"] is None
                 else text(sample["event_id"], "dg-id", tag="code"),
                 text(sample["field"] or "", "dg-field", tag="code"),
@@ -291,10 +280,10 @@ def _short(value: object) -> str:
 def _demand(configuration: ExpectationConfiguration) -> RenderedStringTemplateContent:
     """Threshold and floor. Read from the expectation itself: a configuration leaves out what equals a default."""
     expectation: Any = configuration.to_domain_obj()
-    template = "Passes when at least $threshold of the lines it looks at are good"
+    template = spoken()("check.demand")
     params = {"threshold": share(expectation.mostly)}
     if hasattr(expectation, "rule_floor"):
-        template += ", and no single rule with $lines or more failing lines falls below $floor"
+        template += spoken()("check.demand_floor")
         params |= {"floor": share(expectation.rule_floor), "lines": str(expectation.rule_floor_lines)}
         for number, (rule, floor) in enumerate(expectation.rule_floors.items()):
             template += ("; " if number else " (") + f"$rule{number}: $floor{number}"
@@ -325,6 +314,4 @@ def _failing_share(rule: Mapping[str, Any]) -> float:
 
 def _one_rule(rule: Mapping[str, Any]) -> str:
     failing = _failing(rule["failed_rows"], rule["evaluated_rows"])
-    return (
-        f"The share of good lines is high enough, but one rule alone fails for {failing} of its lines: {rule['says']}"
-    )
+    return spoken()("check.one_rule", share=failing, rule=rule["says"])

@@ -233,10 +233,10 @@ def history(connection: Connection, days: int) -> list[DaySummary]:
     return _select(connection, f"{where} ORDER BY day DESC, is_current DESC, fence DESC", (days,), "DISTINCT ON (day) ")
 
 
-def newest(connection: Connection, days: int) -> list[DaySummary]:
-    """The newest `days` days that have a run, however long ago; told as in `history`."""
-    where = "ORDER BY day DESC, is_current DESC, fence DESC LIMIT %s"
-    return _select(connection, where, (days,), "DISTINCT ON (day) ")
+def between(connection: Connection, first: date, last: date) -> list[DaySummary]:
+    """The days from the first to the last, both included; told as in `history`."""
+    where = "WHERE day BETWEEN %s AND %s ORDER BY day DESC, is_current DESC, fence DESC"
+    return _select(connection, where, (first, last), "DISTINCT ON (day) ")
 
 
 def page(connection: Connection, *, limit: int, before: str | None = None, day: date | None = None) -> list[DaySummary]:

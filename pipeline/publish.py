@@ -267,6 +267,7 @@ def report_facts(report: CheckReport) -> dict[str, object]:
         "good_lines": report.good_lines,
         "failing_lines": report.failing_lines,
         "problems": list(report.problems),
+        "hours": list(report.hours),
         "checks": [asdict(check) for check in report.checks],
         "findings": findings.facts(report.findings),
     }

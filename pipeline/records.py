@@ -176,6 +176,8 @@ class CheckReport:
     #: Folder with the rendered Data Docs page (index.html and assets); None when rendering failed.
     page: Path | None = None
     findings: Findings = field(default_factory=Findings)
+    #: Lines per hour of the day; empty for a check outside the ledger.
+    hours: tuple[int, ...] = ()
 
     @property
     def good_lines(self) -> int:

@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     site_url: str | None = Field(
         None, pattern=_WEB_FOLDER, description="Where people reach the site, ending in /; alerts link to its pages."
     )
-    lang: Literal["en", "ko"] = Field("en", description="Language of alerts.")
+    lang: Literal["en", "ko"] = Field("en", description="Language of the site and of alerts.")
     source: Literal["simulate", "landing"] = Field(
         "simulate", description="Whether a day's file is generated or landed by a shop."
     )
@@ -162,6 +162,9 @@ class Settings(BaseSettings):
     )
     spark_ui: bool = Field(
         True, description="Whether Spark's own pages are served while it runs, on this machine only."
+    )
+    site_keep_days: int | None = Field(
+        None, ge=1, description="Days whose pages stay on the site; all when not set. The ledger keeps everything."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="What reaches the log.")
 

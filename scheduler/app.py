@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pipeline import (
     alert_text,
@@ -21,6 +21,7 @@ from pipeline import (
     database,
     engines,
     findings,
+    hours,
     ledger,
     outbox,
     outbox_sender,
@@ -29,6 +30,7 @@ from pipeline import (
     slack,
 )
 from pipeline import contract as contracts
+from pipeline.alert_words import Language
 from pipeline.calibrate import Measured
 from pipeline.day import DayOrder, DayRunner, RunFailed
 from pipeline.errors import DaygateError
@@ -58,10 +60,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-#: Days the site's front page lists.
-DAYS_ON_INDEX: Final = 90
-#: In a run's folder: its pages are in the site.
-_PUBLISHED: Final = "pages.done"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +107,7 @@ def check_file(
         page = None
         if report_folder is not None:
             with progress.step("report"):
-                page = _page(staged, checked, contract, run_id=None, folder=report_folder)
+                page = _page(staged, checked, contract, run_id=None, folder=report_folder, language=settings.lang)
     return CheckOutcome(
         file=str(source),
         delivery=staged.delivery,
@@ -200,12 +198,13 @@ def run_order(settings: Settings, order: DayOrder, *, progress: Progress) -> Run
     try:
         outcome = runner.run(order)
     except RunFailed as failed:
+        _publish_pages(settings, url, order.day)
         notify(settings, (failed.alert,))
         raise
     page = settings.site_folder / "runs" / outcome.summary.run_id / "index.html"
     if outcome.report is not None:
         with progress.step("pages"):
-            _publish_pages(settings, url, [outcome.summary.run_id])
+            _publish_pages(settings, url, order.day, [outcome.summary.run_id])
             failpoint("pages.done")
     # Also when nothing was done: the process that did it may have died before it told anybody.
     notify(settings, outcome.alerts)
@@ -284,8 +283,18 @@ def _judge(
         )
         closed = [alerts.with_findings(told, report.findings)]
     folder = run.folder / "page"
-    page = _tolerated(lambda: _page(staged, checked, contract, run_id=run.run_id, folder=folder, release=order.release))
-    return replace(report, page=page), closed
+    page = _tolerated(
+        lambda: _page(
+            staged,
+            checked,
+            contract,
+            run_id=run.run_id,
+            folder=folder,
+            language=settings.lang,
+            release=order.release,
+        )
+    )
+    return replace(report, page=page, hours=hours.spread(staged)), closed
 
 
 def _page(
@@ -295,6 +304,7 @@ def _page(
     *,
     run_id: str | None,
     folder: Path,
+    language: Language,
     release: Release | None = None,
 ) -> Path:
     from gx.site import PageFacts, render_page
@@ -315,53 +325,31 @@ def _page(
         problems=report.problems,
         release=release,
     )
-    return render_page(checked.result, facts=facts, folder=folder)
+    return render_page(checked.result, facts=facts, folder=folder, language=language)
 
 
 def unfinished_pages(settings: Settings, url: str) -> frozenset[str]:
-    """Judged runs whose pages are made and not in the site, because their process died too early or the site is gone.
+    """Judged runs whose pages are made and not in the site; see `scheduler.site`."""
+    from scheduler import site
 
-    Of each of the newest days the last judged run counts.
-    """
-    with database.session(url, name="site", doing="reading the ledger") as connection:
-        runs = ledger.newest_judged(connection, DAYS_ON_INDEX)
-    front = (settings.site_folder / "index.html").is_file()
-    return frozenset(
-        run.run_id
-        for run in runs
-        if (settings.runs_folder / run.run_id / "page" / "index.html").is_file()
-        and not (
-            front
-            and (settings.runs_folder / run.run_id / _PUBLISHED).is_file()
-            and (settings.site_folder / "runs" / run.run_id / "index.html").is_file()
-        )
-    )
+    return frozenset(site.unfinished(settings, url))
 
 
 def finish_pages(settings: Settings) -> None:
     """Bring those pages into the site."""
+    from scheduler import site
+
     url = database_url(settings)
-    missing = sorted(unfinished_pages(settings, url))
+    missing = site.unfinished(settings, url)
     if missing:
-        _publish_pages(settings, url, missing)
+        _tolerated(lambda: site.publish(settings, url, sorted(set(missing.values())), runs=sorted(missing)))
 
 
-def _publish_pages(settings: Settings, url: str, runs: Sequence[str]) -> None:
-    from gx.site import publish_index, publish_page
+def _publish_pages(settings: Settings, url: str, day: date, runs: Sequence[str] = ()) -> None:
+    """Bring the site up to date with a day that ended, in whatever way."""
+    from scheduler import site
 
-    def publish() -> None:
-        for run_id in runs:
-            page = settings.runs_folder / run_id / "page"
-            if page.is_dir():
-                publish_page(page, settings.site_folder, run_id)
-            failpoint("pages.copied")
-        with database.session(url, name="site", doing="reading the ledger") as connection:
-            days = ledger.newest(connection, DAYS_ON_INDEX)
-        publish_index(settings.site_folder, days, generated_at=datetime.now(UTC))
-        for run_id in runs:
-            (settings.runs_folder / run_id / _PUBLISHED).touch()
-
-    _tolerated(publish)
+    _tolerated(lambda: site.publish(settings, url, [day], runs=runs))
 
 
 def _tolerated(make: Callable[[], T]) -> T | None:

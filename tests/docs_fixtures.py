@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,12 @@ from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from expectations_custom import rules
 from gx import suite as suites
-from gx.site import PageFacts, publish_index, publish_page, render_page
+from gx.pages import DAYS_BACK, Place, calendar, has_in
+from gx.published import write
+from gx.site import PageFacts
 from pipeline import contract, settings
 from pipeline.records import DaySummary, Verdict
+from pipeline.site_figures import Figures
 
 DAY = date(2026, 1, 15)
 MONEY = pl.Decimal(38, 18)
@@ -105,35 +108,18 @@ def summary(day: date = DAY, **changes: Any) -> DaySummary:
     return DaySummary(**(usual | changes))
 
 
-def screenshot_days(folder: Path) -> None:
-    """Pages to look at: a good day, a bad one, one that could not be judged, the list and its first run."""
-    site = folder / "site"
-    bad = good_day(4000)
-    for n in range(0, 160, 2):
-        bad[n] = event(n + 1, page_type="nowhere", event_id=f"<script>alert({n})</script>" if n % 4 else None)
-    for n in range(1, 30, 2):
-        bad[n] = event(n + 1, event_id=str(uuid.UUID(int=1)))
-    pages = {
-        "good": (good_day(4000), facts(lines=4000, good=4000)),
-        "bad": (bad, facts(verdict=Verdict.FAIL, lines=4000, good=3905, failing=95, run_id="20260115-2")),
-        "unjudged": (
-            good_day(4000),
-            facts(verdict=Verdict.INCONCLUSIVE, lines=4000, good=4000, problems=("value_ranges could not be judged",)),
-        ),
-    }
-    for name, (rows, about) in pages.items():
-        result = checked(rows)
-        if name == "unjudged":
-            answer = next(iter(result.run_results.values())).results[4]
-            answer.success, answer.result = False, {}
-            answer.exception_info = {
-                "raised_exception": True,
-                "exception_message": "x",
-                "exception_traceback": "Traceback (most recent call last):\n  File\nTypeError: <b>secret</b>",
-            }
-        render_page(result, facts=about, folder=folder / name)
-    publish_page(folder / "good", site, "20260115-1")
-    days = [summary(date(2026, 1, n)) for n in range(1, 14)]
-    days.append(summary(date(2026, 1, 14), verdict=Verdict.FAIL, status="blocked", loaded=0, is_current=False))
-    publish_index(site, [*days, summary()], generated_at=facts().generated_at)
-    publish_index(folder / "empty", [], generated_at=facts().generated_at)
+def figures(*days: DaySummary, today: date = date(2026, 1, 17), **changes: Any) -> Figures:
+    """What the ledger tells of those days and nothing else, the day after the newest."""
+    usual: dict[str, Any] = {
+        "today": today, "first": min((run.day for run in days), default=None), "checks": (), "conversions": (),
+        "end": today - timedelta(days=1), "start": today - timedelta(days=DAYS_BACK), "months": (),
+        "days": tuple(sorted(days, key=lambda run: run.day, reverse=True)),
+    }  # fmt: skip
+    return Figures(**(usual | changes))
+
+
+def publish_front(site: Path, *days: DaySummary) -> str:
+    """The front page of a site that tells of those days, as text; the newest has nothing said of it."""
+    place = Place(generated_at=facts().generated_at, has=has_in(site))
+    write(site, {"index.html": calendar(figures(*days), None, place)})
+    return (site / "index.html").read_text("utf-8")

@@ -13,7 +13,7 @@ from typing import Any
 
 import html5lib
 import pytest
-from docs_fixtures import DAY, checked, event, facts, good_day, summary
+from docs_fixtures import DAY, checked, event, facts, good_day, publish_front, summary
 from great_expectations.checkpoint.checkpoint import CheckpointResult
 from great_expectations.core.expectation_suite import ExpectationSuite
 from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult
@@ -22,9 +22,11 @@ from great_expectations.render.renderer.page_renderer import ExpectationSuitePag
 from great_expectations.render.view import DefaultJinjaPageView
 
 from expectations_custom import ALL
+from gx.look import ASSETS
 from gx.policy import META_POLICY
-from gx.site import DocsError, check_lines, publish_index, publish_page, render_page
-from gx.views import ASSETS, PageView
+from gx.published import DocsError, publish_page, write
+from gx.site import check_lines, render_page
+from gx.views import PageView
 from pipeline.files import fresh_folder
 from pipeline.records import Verdict
 
@@ -268,14 +270,16 @@ def test_a_floor_of_a_rules_own_is_told_where_the_check_is() -> None:
     assert "(purchase: 45 %; add_to_cart: 80 %)" in re.sub(r"<[^>]*>|\s+", " ", seen).replace("  ", " ")
 
 
-def test_pages_need_no_network_no_script_and_no_inline_style(bad: CheckpointResult, tmp_path: Path) -> None:
-    """A page works under a policy that allows its own stylesheet and images, and nothing else."""
+def test_pages_need_no_network_no_inline_script_and_no_inline_style(bad: CheckpointResult, tmp_path: Path) -> None:
+    """A page works under a policy that allows its own stylesheet, script and images, and nothing else."""
     folder = tmp_path / "page"
     source = page(bad, folder)
     elements = list(tree(source).iter())
     loads = [e.get(name) for e in elements for name in ("src", "href", "action", "data") if e.get(name) is not None]
 
-    assert not {"script", "style", "iframe", "object", "embed", "form", "base"} & {str(e.tag) for e in elements}
+    scripts = [e for e in elements if e.tag == "script"]
+    assert [(e.get("src"), e.text) for e in scripts] == [("assets/copy.js", None)]
+    assert not {"style", "iframe", "object", "embed", "form", "base"} & {str(e.tag) for e in elements}
     assert not [name for e in elements for name in e.attrib if str(name).startswith("on") or name == "style"]
     assert all(re.fullmatch(r"#[\w-]+|(\.\./)*[\w./-]+", load) for load in loads)
     assert all((folder / load).is_file() for load in loads if load.startswith("assets/"))
@@ -335,7 +339,7 @@ def test_publishing_touches_no_run_before_it(good: CheckpointResult, tmp_path: P
     first = publish_page(tmp_path / "page", site, "20260115-1")
     first.write_text("as it was")
     publish_page(tmp_path / "page", site, "20260116-1")
-    publish_index(site, [summary()], generated_at=facts().generated_at)
+    publish_front(site, summary())
 
     assert first.read_text() == "as it was"
     assert {"20260115-1", "20260116-1"} == {entry.name for entry in (site / "runs").iterdir()}
@@ -350,23 +354,23 @@ def test_publishing_a_run_twice_gives_the_same_site(good: CheckpointResult, tmp_
     assert (tmp_path / "site/runs/a-1/assets/daygate.css").is_file()
 
 
-def test_the_index_lists_days_newest_first_and_links_what_is_there(good: CheckpointResult, tmp_path: Path) -> None:
-    """A day without a page is listed without a link."""
-    render_page(good, facts=facts(), folder=tmp_path / "page")
-    publish_page(tmp_path / "page", tmp_path, "20260115-1")
+def test_the_front_page_lists_days_newest_first_and_links_what_is_there(tmp_path: Path) -> None:
+    """A day without a page is listed without a link; one without a run between others is missing."""
+    write(tmp_path, {"days/2026-01-15/index.html": ""})
     blocked = summary(date(2026, 1, 16), verdict=Verdict.FAIL, status="blocked", is_current=False)
     failed = summary(date(2026, 1, 13), verdict=None, status="failed", is_current=False)
-    source = publish_index(tmp_path, [failed, summary(), blocked], generated_at=facts().generated_at).read_text("utf-8")
+    source = publish_front(tmp_path, failed, summary(), blocked)
 
-    rows = [" ".join("".join(row.itertext()).split()) for row in tree(source).iter("tr")][1:]
-    assert [row[:10] for row in rows] == ["2026-01-16", "2026-01-15", "2026-01-13"]
-    assert [word in row for word, row in zip(("FAIL", "12,345,678", "NO VERDICT"), rows, strict=True)] == [True] * 3
-    assert [a.get("href") for a in tree(source).iter("a") if a.get("href")[0] != "#"] == ["runs/20260115-1/index.html"]
+    table = next(one for one in tree(source).iter("table") if "days" in one.get("class").split())
+    rows = [" ".join("".join(row.itertext()).split()) for row in table.iter("tr")][1:]
+    assert [row[:10] for row in rows] == ["2026-01-16", "2026-01-15", "2026-01-14", "2026-01-13"]
+    assert all(word in row for word, row in zip(("FAIL", "12,345,678", "MISSING", "NO VERDICT"), rows, strict=True))
+    assert [a.get("href") for a in table.iter("a")] == ["days/2026-01-15/index.html"]
 
 
-def test_the_index_before_the_first_run_says_what_to_do(tmp_path: Path) -> None:
+def test_the_front_page_before_the_first_run_says_what_to_do(tmp_path: Path) -> None:
     """An empty site is a page with the next command, not an empty table."""
-    seen = words(publish_index(tmp_path, [], generated_at=facts().generated_at).read_text("utf-8"))
+    seen = words(publish_front(tmp_path))
 
     assert "No day has been through the gate yet." in seen
     assert "daygate run" in seen
