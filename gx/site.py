@@ -31,9 +31,10 @@ from gx.check_lines import CheckLine, line
 from gx.look import STATES
 from gx.published import INDEX, DocsError, copy_assets, why
 from gx.views import PageView
+from pipeline.alert_words import Language
 from pipeline.files import fresh_folder, replace_file
 from pipeline.records import Release, Verdict
-from pipeline.words import FAILED, WARNED, Language, speaking, spoken
+from pipeline.words import FAILED, WARNED, speaking, spoken
 
 _ORDER: Final = {check.id: place for place, check in enumerate(CHECKS)}
 #: A delivery's name that can be typed into a shell as it is shown.
