@@ -24,6 +24,7 @@ from pyarrow import parquet
 
 from expectations_custom import reasons
 from expectations_custom.checks import CHECKS
+from expectations_custom.prepared import Prepared
 from expectations_custom.rule import Rule, RuleTable, Windows
 
 #: Lines judged at a time.
@@ -81,14 +82,16 @@ def evaluate(
     lazy = frame.lazy()
     lines: int = lazy.select(pl.len()).collect().item()
     helpers = [_helpers(lazy, windows, parts=-(-lines // _DEALT)) for windows in table.windows]
+    judge = _Judge(table, helpers)
+    count_columns = list(_count_columns(table))
     counts: Counter[str] = Counter()
     firsts: list[pl.DataFrame] = []
     with _failing_file(failing) as write:
         for start in range(0, lines, _STRETCH):
             stretch = lazy.slice(start, _STRETCH).collect()
-            judged = _judge(stretch, helpers, table)
-            counts.update(judged.select(*_count_columns(table)).row(0, named=True))
-            failures = _failures(stretch, judged, table)
+            judged = judge(stretch)
+            counts.update(judged.select(*count_columns).row(0, named=True))
+            failures = judge.failures(stretch, judged)
             write(failures)
             firsts.append(_first_of_each_rule(stretch, failures, sample_lines))
     return Outcomes(
@@ -127,27 +130,71 @@ def _helpers(frame: pl.LazyFrame, windows: Windows, *, parts: int) -> pl.DataFra
     return pl.concat(found).sort("line_no")
 
 
-def _with_helpers(stretch: pl.DataFrame, helpers: list[pl.DataFrame]) -> pl.LazyFrame:
-    """The stretch with the helper columns of its lines."""
-    lazy = _physical(stretch.lazy())
-    first, last = stretch["line_no"][0], stretch["line_no"][-1]
-    for found in helpers:
-        places = found["line_no"]
-        begin, end = places.search_sorted(first), places.search_sorted(last, side="right")
-        mine = found[int(begin) : int(end)].lazy().with_columns(_CATEGORIES.cast(pl.String))
-        lazy = lazy.join(mine, on="line_no", how="left", maintain_order="left")
-    return lazy
+class _Judge:
+    """Says of the lines of one stretch after another which rules apply and which are broken."""
+
+    def __init__(self, table: RuleTable, helpers: list[pl.DataFrame]) -> None:
+        self.table = table
+        self.helpers = helpers
+        #: Made over the first stretch, whose schema all share.
+        self.flags: Prepared | None = None
+        self.reasons: dict[int, Prepared] = {}
+
+    def __call__(self, stretch: pl.DataFrame) -> pl.DataFrame:
+        """line_no and two booleans per rule: a{i} it applies, x{i} it applies and fails."""
+        frame = self.with_helpers(stretch)
+        if self.flags is None:
+            flags = []
+            for i, rule in enumerate(self.table.rules):
+                applies, breaks = conditions(rule)
+                flags += [applies.alias(f"a{i}"), breaks.alias(f"x{i}")]
+            self.flags = Prepared(frame.schema, ["line_no", *flags])
+        return self.flags.over(frame)
+
+    def with_helpers(self, stretch: pl.DataFrame) -> pl.DataFrame:
+        """The stretch as the rules see it, with the helper columns of its lines."""
+        frame = _physical(stretch.lazy()).collect()
+        first, last = stretch["line_no"][0], stretch["line_no"][-1]
+        for found in self.helpers:
+            places = found["line_no"]
+            begin, end = places.search_sorted(first), places.search_sorted(last, side="right")
+            mine = found[int(begin) : int(end)].with_columns(_CATEGORIES.cast(pl.String))
+            frame = frame.hstack(_beside(stretch["line_no"], mine).drop("line_no"))
+        return frame
+
+    def failures(self, stretch: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
+        """Every failing line once per rule it breaks, in line order."""
+        found = [(i, judged[f"x{i}"]) for i in range(len(self.table.rules))]
+        parts = [self.failures_of(i, stretch.filter(failing)) for i, failing in found if failing.any()]
+        return pl.concat([_NO_FAILURES, *parts]).sort("line_no", maintain_order=True)
+
+    def failures_of(self, number: int, lines: pl.DataFrame) -> pl.DataFrame:
+        """The failing lines of one rule; which way they fail it is looked up for them alone."""
+        rule = self.table.rules[number]
+        frame = _physical(lines.lazy()).collect()
+        if number not in self.reasons:
+            reason = reasons.reason(rule.causes, rule.says).alias("reason")
+            self.reasons[number] = Prepared(frame.schema, ["line_no", reason])
+        return (
+            self.reasons[number]
+            .over(frame)
+            .select(
+                "line_no",
+                check=pl.lit(rule.check),
+                rule=pl.lit(rule.id),
+                field=pl.lit(rule.field, dtype=pl.String),
+                reason=pl.col("reason"),
+            )
+        )
 
 
-def _judge(stretch: pl.DataFrame, helpers: list[pl.DataFrame], table: RuleTable) -> pl.DataFrame:
-    """line_no and two booleans per rule: a{i} it applies, x{i} it applies and fails."""
-    lazy = nw.from_native(_with_helpers(stretch, helpers))
-    flags = []
-    for i, rule in enumerate(table.rules):
-        applies, breaks = conditions(rule)
-        flags += [applies.alias(f"a{i}"), breaks.alias(f"x{i}")]
-    judged: pl.DataFrame = lazy.select("line_no", *flags).collect("polars").to_native()
-    return judged
+def _beside(lines: pl.Series, found: pl.DataFrame) -> pl.DataFrame:
+    """One row for each of the lines, nulls where there is none; both are sorted, so no join is needed."""
+    if found.height == len(lines):
+        return found
+    places = lines.search_sorted(found["line_no"])
+    rows = pl.Series([None], dtype=pl.UInt32).new_from_index(0, len(lines))
+    return found.select(pl.all().gather(rows.scatter(places, pl.Series(range(found.height), dtype=pl.UInt32))))
 
 
 def _count_columns(table: RuleTable) -> Iterator[pl.Expr]:
@@ -169,26 +216,6 @@ def _any(prefix: str, numbers: list[int]) -> pl.Expr:
 def _physical(frame: pl.LazyFrame) -> pl.LazyFrame:
     """The timestamp as the rules see it: microseconds since 1970."""
     return frame.with_columns(pl.col("timestamp").to_physical())
-
-
-def _failures(frame: pl.DataFrame, judged: pl.DataFrame, table: RuleTable) -> pl.DataFrame:
-    """Every failing line once per rule it breaks, in line order."""
-    found = [(judged[f"x{i}"], rule) for i, rule in enumerate(table.rules)]
-    parts = [_failures_of(frame, failing, rule) for failing, rule in found if failing.any()]
-    return pl.concat([_NO_FAILURES, *parts]).sort("line_no", maintain_order=True)
-
-
-def _failures_of(frame: pl.DataFrame, failing: pl.Series, rule: Rule) -> pl.DataFrame:
-    """The failing lines of one rule; which way they fail it is looked up for them alone."""
-    rows = nw.from_native(_physical(frame.lazy().filter(failing)))
-    said = rows.select("line_no", reasons.reason(rule.causes, rule.says).alias("reason")).to_native()
-    return said.select(
-        "line_no",
-        check=pl.lit(rule.check),
-        rule=pl.lit(rule.id),
-        field=pl.lit(rule.field, dtype=pl.String),
-        reason=pl.col("reason"),
-    ).collect()
 
 
 @contextmanager

@@ -107,6 +107,8 @@ class DayRunner:
     database_url: str
     gate: Gate
     progress: Progress
+    #: Called when a step has left this process without work; returns at once.
+    meanwhile: Callable[[], None] | None = None
 
     def run(self, order: DayOrder) -> DayOutcome:
         """Take one day through the gate.
@@ -261,6 +263,7 @@ class DayRunner:
             contract=self.contract,
             folder=run.folder / "staged",
             on_progress=self.progress.advance,
+            meanwhile=self.meanwhile,
         )
 
     @contextmanager

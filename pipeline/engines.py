@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
@@ -70,11 +70,18 @@ def stage(
     contract: Contract,
     folder: Path,
     on_progress: local_stage.Progress | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Staged:
     """Stage a delivery; as `pipeline.stage.stage`."""
     if engine == "pandas":
         return local_stage.stage(
-            delivery, day=day, contract=contract, folder=folder, workers=settings.workers, on_progress=on_progress
+            delivery,
+            day=day,
+            contract=contract,
+            folder=folder,
+            workers=settings.workers,
+            on_progress=on_progress,
+            meanwhile=meanwhile,
         )
     from pipeline.spark import session, stage  # noqa: PLC0415  # an extra
 

@@ -45,6 +45,7 @@ def stage(
     folder: Path,
     workers: int,
     on_progress: Progress | None = None,
+    meanwhile: Callable[[], None] | None = None,
     range_bytes: int = RANGE,
 ) -> Staged:
     """Stage a delivery into `folder` as `part-00000.parquet` and so on, in line order.
@@ -54,6 +55,7 @@ def stage(
         folder: made if missing; parts of an earlier attempt are removed.
         workers: processes for a big file.
         on_progress: called with (bytes done, bytes in all).
+        meanwhile: called when worker processes have the work and this one has none; returns at once.
         range_bytes: bytes of a range.
 
     Raises:
@@ -64,7 +66,10 @@ def stage(
     work = stage_worker.Work(path=str(delivery.path), folder=str(folder), day=day, contract=contract)
     parts: list[Part] = []
     done = 0
-    with _parsing(work, workers if delivery.size > IN_PROCESS else 0) as parse:
+    workers = workers if delivery.size > IN_PROCESS else 0
+    with _parsing(work, workers) as parse:
+        if workers and meanwhile is not None:
+            meanwhile()
         for cut, part in parse(_ranges(delivery, range_bytes)):
             require_all_lines(delivery, cut, part)
             parts.append(part)

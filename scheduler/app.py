@@ -51,6 +51,7 @@ from pipeline.records import (
 )
 from pipeline.retry import patiently
 from pipeline.settings import Settings
+from scheduler.ahead import import_gate
 from scheduler.staging import staging
 
 if TYPE_CHECKING:
@@ -135,11 +136,19 @@ def checking(
         RefusedFile: the whole file is refused.
     """
     with (
-        staging(settings, source, day=day, contract=contract, progress=progress, engine=engine) as staged,
+        # Not before the file was taken: whoever gave a wrong one hears of it at once.
+        staging(
+            settings,
+            source,
+            day=day,
+            contract=contract,
+            progress=progress,
+            engine=engine,
+            meanwhile=import_gate,
+        ) as staged,
         engines.work_folder(settings, engine) as (work, _),
     ):
         with progress.step("check"):
-            # Not before the file was taken: whoever gave a wrong one hears of it at once.
             from gx import gate
 
             checked = gate.check(staged, settings=settings, contract=contract, folder=work)
@@ -194,6 +203,7 @@ def run_order(settings: Settings, order: DayOrder, *, progress: Progress) -> Run
         database_url=url,
         gate=lambda staged, run: _judge(staged, run, settings, contract, order, url),
         progress=progress,
+        meanwhile=import_gate,
     )
     try:
         outcome = runner.run(order)

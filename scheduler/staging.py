@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
@@ -28,6 +28,7 @@ def staging(
     contract: Contract,
     progress: Progress,
     engine: EngineChoice = "pandas",
+    meanwhile: Callable[[], None] | None = None,
 ) -> Iterator[Staged]:
     """A file (or stdin) staged in a temporary folder that goes away with the block.
 
@@ -47,5 +48,6 @@ def staging(
                 contract=contract,
                 folder=folder / "staged",
                 on_progress=progress.advance,
+                meanwhile=meanwhile,
             )
         yield staged

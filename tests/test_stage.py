@@ -64,6 +64,24 @@ def test_worker_processes_stage_the_same_rows(tmp_path, monkeypatch):
     assert progress == sorted(progress)
 
 
+@pytest.mark.parametrize(("workers", "called"), [(1, 1), (0, 0)])
+def test_this_process_is_free_only_while_workers_parse(tmp_path, monkeypatch, workers, called):
+    """`meanwhile` is called once the work is elsewhere, and never where it is done here."""
+    monkeypatch.setattr(stage, "IN_PROCESS", 0)
+    calls = []
+    with delivery.take(file_of(tmp_path / "events.jsonl", 1), folder=None) as taken:
+        stage.stage(
+            taken,
+            day=DAY,
+            contract=CONTRACT,
+            folder=tmp_path / "staged",
+            workers=workers,
+            meanwhile=lambda: calls.append("called"),
+        )
+
+    assert len(calls) == called
+
+
 def test_raw_lines_are_the_bytes_of_the_rows(tmp_path):
     """Every row's place leads back to its bytes, in any order, whole or cut."""
     path = file_of(tmp_path / "a.jsonl", 3)

@@ -1,0 +1,32 @@
+"""Great Expectations imported while worker processes parse: it takes seconds, and this process has nothing to do."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import signal
+import sys
+import threading
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+_GATE: Final = "gx.gate"
+
+
+def import_gate() -> None:
+    """Begin to import the gate in a thread; whoever imports it afterwards waits for that and hears of what failed.
+
+    The thread is no daemon: to end a process in the middle of an import takes libraries apart.
+    """
+    if _GATE not in sys.modules:
+        threading.Thread(target=_import, name="import").start()
+
+
+def _import() -> None:
+    # Signals are for the main thread, which may hold them back; threads that libraries start inherit this.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        importlib.import_module(_GATE)
+    except Exception as error:  # noqa: BLE001  # told by the import that needs it
+        log.debug("importing the gate ahead failed: %s", type(error).__name__)

@@ -1,0 +1,45 @@
+"""Expressions are translated once and hold for every frame of the schema."""
+
+from __future__ import annotations
+
+import narwhals as nw
+import polars as pl
+import pytest
+
+from expectations_custom.prepared import Prepared
+
+FIRST = pl.DataFrame({"line_no": [1, 2, 3], "text": ["a", None, "b"]})
+SECOND = pl.DataFrame({"line_no": [4, 5], "text": ["b", "b"]})
+
+
+def test_a_selection_is_of_the_frame_it_is_asked_about():
+    """Nothing of one frame is left when the next is evaluated."""
+    prepared = Prepared(FIRST.schema, ["line_no", (nw.col("text") == "b").fill_null(False).alias("is_b")])
+
+    assert prepared.over(FIRST).rows() == [(1, False), (2, False), (3, True)]
+    assert prepared.over(SECOND).rows() == [(4, True), (5, True)]
+    assert prepared.over(FIRST[:0]).rows() == []
+
+
+def test_a_selection_without_a_frame_is_refused():
+    """A plan that escaped reads no frame that is gone."""
+    prepared = Prepared(FIRST.schema, ["line_no"])
+
+    with pytest.raises(RuntimeError, match="evaluated by `over`"):
+        prepared._plan.collect()
+
+
+@pytest.mark.parametrize(
+    ("narrowed", "rows"),
+    [
+        (lambda plan: plan.filter(pl.col("line_no") > 1), [(2,), (3,)]),
+        (lambda plan: plan.head(1), [(1,)]),
+        (lambda plan: plan.filter(pl.col("line_no") > 1).head(1), [(2,)]),
+    ],
+)
+def test_what_polars_pushes_down_to_the_source_holds(narrowed, rows):
+    """Columns, conditions and limits reach the source, which applies each."""
+    prepared = Prepared(FIRST.schema, ["line_no"])
+    prepared._plan = narrowed(prepared._plan)
+
+    assert prepared.over(FIRST).rows() == rows
