@@ -11,9 +11,11 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+import alert_docs
 import psycopg2
 from pydantic_core import PydanticUndefined
 from staged_days import discard
@@ -101,7 +103,14 @@ def tables(url: str) -> str:
 
 def parts(url: str) -> Mapping[str, Part]:
     """Name -> what writes it."""
-    return {"settings": settings_table, "rules": rule_catalogue, "tables": lambda: tables(url)}
+    return {
+        "settings": settings_table,
+        "rules": rule_catalogue,
+        "tables": lambda: tables(url),
+        "alert-faults": alert_docs.fault_table,
+        "alert-examples": partial(alert_docs.worded, "en"),
+        "alert-examples-ko": partial(alert_docs.worded, "ko"),
+    }
 
 
 def updated(text: str, known: Mapping[str, Part]) -> str:

@@ -21,6 +21,7 @@ from staged_days import ask
 from pipeline import alerts, database, lateness, outbox, outbox_sender
 from pipeline.records import Verdict
 from pipeline.settings import Settings
+from scheduler.boundary import call
 
 pytest_plugins = ["database_fixtures", "day_fixtures", "slack_fixtures"]
 
@@ -440,7 +441,7 @@ def test_a_day_is_decided_whatever_slack_does(run_day, delivery, slack, webhook,
     assert [outcome for outcome, *_ in rows()] == [None, None]
 
 
-def test_a_bad_day_and_its_recovery_are_told_with_what_is_known(run_day, delivery, slack, webhook, rows):
+def test_a_bad_day_and_its_recovery_are_told_with_what_is_known(run_day, delivery, slack, webhook, rows, settings):
     """From the gate to Slack: check, rate, what the lines have in common, the page; then that it is good again."""
     address = webhook.slack_webhook_url
     bad = run_day(file=delivery(browser_unknown=0.3), slack_webhook_url=address, site_url="https://gate.example.com/")
@@ -450,7 +451,10 @@ def test_a_bad_day_and_its_recovery_are_told_with_what_is_known(run_day, deliver
     assert [outcome for outcome, *_ in rows()] == ["slack", "slack"]
     assert "browser outside the contract (" in slack.texts[0]
     assert f"<https://gate.example.com/runs/{bad.summary.run_id}/index.html|open the page>" in str(blocks)
-    assert slack.texts[1].startswith("daygate 2026-01-15: recovered, published\nIt was bad since ")
+    assert slack.texts[1].startswith("daygate 2026-01-15: recovered, published\nIt had been bad since ")
+    stories = [file.read_text("utf-8") for file in settings.runs_folder.glob("*/*.json")]
+    assert stories
+    assert CANARY not in "".join(stories)
 
 
 def test_the_address_is_nowhere_but_in_the_request(raised, send, slack, webhook, bot, database_url, caplog, settings):
@@ -496,3 +500,27 @@ def test_settings_that_name_no_way_to_slack_are_refused(given):
     """Half a bot, two ways at once, or an address that is none."""
     with pytest.raises(ValidationError):
         Settings(**given)
+
+
+def test_the_command_lists_repeats_and_dismisses_what_was_given_up(raised, send, slack, webhook, monkeypatch, capsys):
+    """Ends with 1 as long as there is something, and says what to do."""
+    monkeypatch.setenv("DAYGATE_HOME", str(webhook.home))
+    monkeypatch.setenv("DAYGATE_DATABASE_URL", webhook.database_url.get_secret_value())
+    monkeypatch.setenv("DAYGATE_SLACK_WEBHOOK_URL", webhook.slack_webhook_url.get_secret_value())
+    slack.script = ["404", "410", "404"]
+    raised()
+    raised(DAY + timedelta(days=1))
+    send()
+    codes = [call(["alerts"])]
+    listed = capsys.readouterr().out
+    codes += [
+        call(["alerts", "--retry"]),
+        call(["alerts", "--dismiss"]),
+        call(["alerts"]),
+        call(["alerts", "--retry", "--dismiss"]),
+    ]
+
+    assert codes == [1, 1, 0, 0, 2]
+    assert "0 alerts wait, 2 were given up.\n2026-01-15  gate_failed  HTTP 404 (tries: 1)" in listed
+    assert "daygate alerts --retry" in listed
+    assert len(slack.got) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import alert_docs
 import docs_parts
 import pytest
 
@@ -22,6 +23,12 @@ def test_what_the_code_writes_into_the_documents_is_there(file, database_url):
     text = file.read_text(encoding="utf-8")
 
     assert docs_parts.updated(text, docs_parts.parts(database_url)) == text
+
+
+@pytest.mark.parametrize("test", sorted({test for *_, test in alert_docs.FAULTS}))
+def test_every_fault_of_the_sender_has_its_test(test):
+    """The table of docs/alerts.md names tests that there are."""
+    assert f"def {test}(" in (docs_parts.ROOT / "tests" / "test_outbox_sender.py").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("word", [*CHECK_IDS, *(mart.name for mart in all_marts())])

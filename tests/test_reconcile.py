@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from house import DAY, moment
 
-from pipeline import database, due, ledger
+from pipeline import database, due, ledger, outbox
 from pipeline.errors import ContractError
 from scheduler.reconcile import Reconciler
 
@@ -412,6 +412,27 @@ def test_a_day_not_published_in_time_is_told_once(house, query):
         ('["2026-01-15"]',),
         ('["2026-01-15", "2026-01-16"]',),
     ]
+
+
+def test_a_day_that_stays_bad_is_told_of_once_a_day_for_a_week(house, query, database_url):
+    """At the time by which days are promised, from the day after the first alert on."""
+    house.how = "blocked"
+    house.days()
+    with closing(database.connect(database_url, name="test")) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO alert_outbox (dedupe_key, kind, day, run_id, facts, created_at) SELECT 'x', 'gate_failed',"
+            " day, run_id, '{}', '2026-01-16T02:01:00+09:00' FROM pipeline_run_log"
+        )
+    told = []
+    for after, at in ((1, "23:59"), (2, "09:59"), (2, "10:00"), (2, "15:00"), (8, "10:00"), (9, "10:00")):
+        house.now = moment(at=at, after=after)
+        with closing(database.connect(database_url, name="test")) as connection:
+            house_now = house.service()
+            new = outbox.keep(connection, [a for a in house_now._late(connection) if a.kind == "still_bad"])
+        told.append([(alert.day, alert.facts["since"]) for alert in new])
+
+    reminder = [(DAY, "2026-01-16")]
+    assert told == [[], [], reminder, [], reminder, []]
 
 
 def wait_for(seen, seconds: float = 20.0) -> None:

@@ -653,6 +653,24 @@ def test_ready_when_the_due_day_is_decided(serve, database_url, tmp_path):
     assert (second.status, second.json["status"], second.json["ledger"]) == (200, "ready", "ok")
 
 
+def test_an_alert_that_nobody_took_makes_it_unready_until_somebody_deals_with_it(serve, database_url, tmp_path):
+    """The word says what is wrong, the metric how many."""
+    run = claim(database_url, tmp_path)
+    yesterday = "(now() AT TIME ZONE 'Asia/Seoul')::date - 1"
+    blocked = "status = 'blocked', verdict = 'FAIL', finished_at = now()"
+    write(database_url, f"UPDATE pipeline_run_log SET day = {yesterday}, {blocked}")
+    write(database_url, "INSERT INTO alert_outbox (dedupe_key, kind, day, run_id, facts, given_up_at, outcome)"
+          f" VALUES ('x', 'gate_failed', {yesterday}, '{run.run_id}', '{{}}', now(), 'dead')")  # fmt: skip
+    client = serve(database_url=database_url, sla_time=clock_time(0))
+    answer, metrics = client.ask("/readyz"), client.ask("/metrics").body
+    write(database_url, "UPDATE alert_outbox SET given_up_at = NULL, outcome = 'log', sent_at = now()")
+
+    assert (answer.status, answer.json["alerts"]) == (503, "given up")
+    assert b"\ndaygate_outbox_given_up_alerts 1.0\n" in metrics
+    assert b"\ndaygate_outbox_alerts 0.0\n" in metrics
+    assert serve(database_url=database_url, sla_time=clock_time(0)).ask("/readyz").status == 200
+
+
 @pytest.mark.parametrize(
     ("first", "late"), [(None, False), (timedelta(days=-2), True), (timedelta(days=-1), False), (timedelta(1), False)]
 )

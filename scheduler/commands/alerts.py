@@ -33,7 +33,7 @@ def alerts(*, retry: bool, dismiss: bool) -> int:
         waiting, lost = outbox.waiting(connection, most=_MOST), outbox.given_up(connection)
     write(f"{len(waiting):,} alerts wait, {len(lost):,} were given up.")
     for one in lost[:_MOST]:
-        write(f"{one.day}  {one.kind}  {one.error}, {one.attempts} tries")
+        write(f"{one.day}  {one.kind}  {one.error} (tries: {one.attempts})")
     if lost:
         write("Put the Slack settings right, then: daygate alerts --retry (or --dismiss; their text is in the log).")
     return ExitCode.FAIL if lost else ExitCode.OK
