@@ -10,7 +10,7 @@ DAY ?=
 FILE ?=
 DAY_FLAG := $(if $(DAY),--date $(DAY))
 
-.PHONY: help setup setup-spark setup-all run serve test test-fast test-slow test-cov lint format generate generate-month validate status docs-export docs fault-matrix bench bench-quick lock up rotate-secrets down compose-test clean
+.PHONY: help setup setup-spark setup-all run serve test test-fast test-slow test-cov lint format generate generate-month validate status docs-export docs fault-matrix fault-table soak kill-trials bench bench-quick lock up rotate-secrets down compose-test clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,6 +96,15 @@ docs: $(VENV)/.dev ## Write the generated parts of the documents anew
 
 fault-matrix: $(VENV)/.dev ## Measure which check catches which fault, into the docs
 	@$(BIN)/python -m tests.fault_matrix --write
+
+fault-table: $(VENV)/.dev ## List the faults and their tests in docs/faults.md
+	@$(BIN)/python tests/fault_table.py --write
+
+soak: $(VENV)/.dev ## DAYS=30 simulated days through the service, a fault each
+	@$(BIN)/python tests/soak.py --days $(or $(DAYS),30)
+
+kill-trials: $(VENV)/.dev ## TRIALS=200 runs killed with -9 at any moment
+	@$(BIN)/python tests/soak.py --kills --days $(or $(TRIALS),200)
 
 lock: ## Resolve requirements anew (needs uv)
 	$(call resolve,base,--group build)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import threading
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg2
@@ -107,7 +108,7 @@ class Poller:
             except Half as half:
                 self.wrong.append(str(half))
                 return
-            except psycopg2.OperationalError:
+            except (psycopg2.OperationalError, psycopg2.InterfaceError):
                 self.unanswered += 1
                 self._done.wait(0.05)
 
@@ -226,3 +227,16 @@ def assert_pages(url: str, home: Path, published: set) -> None:
     judged = ask(url, "SELECT DISTINCT ON (day) run_id FROM pipeline_run_log"
                       " WHERE status IN ('published', 'blocked') ORDER BY day, fence DESC")  # fmt: skip
     assert [run for (run,) in judged if not (home / "site" / "runs" / run / "index.html").is_file()] == []
+
+
+def assert_no_secrets(log: str, url: str, home: Path, *secrets: str) -> None:
+    """Nothing that was logged or kept as an error holds the password, another secret, or a customer's value."""
+    kept = ask(url, "SELECT coalesce(error, '') FROM pipeline_run_log")
+    said = "\n".join([log, *(error for (error,) in kept)])
+    values = {*secrets, psycopg2.extensions.parse_dsn(url)["password"]}
+    for file in (home / "events").glob("*.jsonl"):
+        for line in file.read_bytes().splitlines():
+            with suppress(ValueError):
+                event = json.loads(line)
+                values |= {str(event[name]) for name in ("user_id", "order_id", "search_query") if event.get(name)}
+    assert [value for value in values if value in said] == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from invariants import Poller, ask, assert_invariants, digest
+from invariants import Poller, ask, assert_invariants, assert_no_secrets, digest
 from services import PATIENCE, runs_on, wait_for
 
 from pipeline import failpoints
@@ -15,6 +15,8 @@ pytest_plugins = ["database_fixtures", "day_fixtures", "service_fixtures", "warm
 DIRTY = {"line_truncated": 0.02, "total_mismatch": 0.3, "platform_changed": 0.05}
 #: Some bad lines and still good enough.
 TOLERABLE = {"browser_unknown": 0.003}
+#: Nobody listens there.
+WEBHOOK = "http://127.0.0.1:9/services/SECRETCANARY"
 LANDING = {"DAYGATE_SOURCE": "landing", "DAYGATE_ATTEMPT_SECONDS": "0"}
 
 
@@ -48,7 +50,7 @@ def test_whatever_run_dies_wherever_the_service_ends_where_an_undisturbed_one_do
         land(day, **(DIRTY if place.startswith("block.") else TOLERABLE))
         plan(day, failpoint=place)
     with Poller(database_url) as poller:
-        served = warm_serve(DAYGATE_START_DAY=str(days[0]), **LANDING)
+        served = warm_serve(DAYGATE_START_DAY=str(days[0]), DAYGATE_SLACK_WEBHOOK_URL=WEBHOOK, **LANDING)
         wait_for(lambda: rests(len(days)), 4 * PATIENCE)
         wait_for(lambda: is_clean(database_url, settings.home), 10)
     killed = [told["day"] for told in served.events("run.ended") if told.get("signal") == "SIGKILL"]
@@ -57,6 +59,7 @@ def test_whatever_run_dies_wherever_the_service_ends_where_an_undisturbed_one_do
     assert (code, killed) == (0, [str(day) for day in days])
     assert_invariants(database_url, settings.home)
     assert digest(database_url) == digest(undisturbed(days[0], days[-1]))
+    assert_no_secrets(served.log.read_text(encoding="utf-8"), database_url, settings.home, "SECRETCANARY")
     assert len(poller.states) > len(days) / 2
 
 

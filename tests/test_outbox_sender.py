@@ -120,7 +120,7 @@ def test_alerts_are_sent_in_the_order_they_were_raised(raised, send, slack, rows
     assert rows() == [("slack", 1, None)] * 3
 
 
-def test_retry_after_is_honoured_and_holds_up_the_others(raised, send, slack, rows, database_url):
+def test_fault_32_retry_after_is_honoured_and_holds_up_the_others(raised, send, slack, rows, database_url):
     """429 with 30 seconds: no request before, then in order."""
     slack.script = ["429"]
     raised()
@@ -136,7 +136,7 @@ def test_retry_after_is_honoured_and_holds_up_the_others(raised, send, slack, ro
     assert rows() == [("slack", 2, "HTTP 429"), ("slack", 1, None)]
 
 
-def test_a_slack_that_is_down_is_tried_again_with_growing_waits(raised, send, slack, rows, database_url):
+def test_fault_33_a_slack_that_is_down_is_tried_again_with_growing_waits(raised, send, slack, rows, database_url):
     """Five times 500, then 200: delivered once, the tries are in the books."""
     slack.script = ["500"] * 5
     raised()
@@ -161,7 +161,7 @@ def test_a_slack_that_is_down_is_tried_again_with_growing_waits(raised, send, sl
         ("drip", "no answer within 0.8 s"),
     ],
 )
-def test_a_passing_trouble_puts_the_alert_off(raised, send, slack, rows, answer, error):
+def test_fault_34_a_passing_trouble_puts_the_alert_off(raised, send, slack, rows, answer, error):
     """One request, no redirect followed, no end waited for; sent with the next call."""
     slack.script = [answer]
     raised()

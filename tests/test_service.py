@@ -26,7 +26,7 @@ from pipeline import due, postgres
 from pipeline.day import RunFailed
 from pipeline.errors import TransientError
 from pipeline.settings import ZONE, Settings
-from scheduler import screen
+from scheduler import screen, web
 from scheduler.child import Child
 from scheduler.reconcile import Reconciler
 from scheduler.service import Service
@@ -143,6 +143,43 @@ def test_the_clock_beats_and_the_web_tells(warm_serve, settings):
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=10) as answer:
         assert answer.status == 200
     assert served.end() == 0
+
+
+def test_a_web_that_died_is_started_again_or_takes_the_service_with_it(tmp_path, caplog):
+    """Nobody sits in front of a service whose site went away."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    service = Service(Settings(home=tmp_path, web_port=port))
+    service._site = web.start(service._settings, service._heartbeat)
+    first = service._site
+    first.server.should_exit = True
+    first.thread.join()
+    service._beat()
+    second = service._site
+    with urllib.request.urlopen(f"{second.address}/healthz", timeout=10) as answer:
+        status = answer.status
+    second.server.should_exit = True
+    second.thread.join()
+    with socket.create_server(("127.0.0.1", port)):
+        service._beat()
+
+    assert (status, second is first) == (200, False)
+    assert (service._code, service._asked_to_stop.is_set()) == (3, True)
+    assert "web.died" in caplog.text
+
+
+def test_a_call_that_gets_stuck_stops_the_heartbeat(tmp_path):
+    """A service that only looks alive is worse than a dead one, which somebody starts again."""
+    service = Service(Settings(home=tmp_path))
+    service._heartbeat._last -= 1000
+    service.reconciler._moved_at -= 1000
+    with service.reconciler._busy:
+        service._beat()
+        stuck = service._heartbeat.heartbeat_age()
+    service._beat()
+
+    assert stuck >= 1000
+    assert service._heartbeat.heartbeat_age() < 10
 
 
 def test_fault_18_a_database_that_crashes_under_a_run_is_started_again_and_the_day_is_published(warm_serve, settings):

@@ -56,8 +56,8 @@ def program(folder: Path) -> Path:
     return file
 
 
-@pytest.fixture(scope="session")
-def warm_python():
+@contextlib.contextmanager
+def interpreter():
     """Path of a program that stands for the interpreter and starts warm."""
     # Not below pytest's folder: the path of a socket is short.
     with tempfile.TemporaryDirectory(prefix="warm-") as folder:
@@ -70,6 +70,13 @@ def warm_python():
             yield program(Path(folder))
         finally:
             server.communicate()
+
+
+@pytest.fixture(scope="session")
+def warm_python():
+    """The interpreter, started warm."""
+    with interpreter() as program:
+        yield program
 
 
 class Worker:
