@@ -49,9 +49,7 @@ _EDGE_UNDERSCORE: Final = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 #: What Slack reads as formatting, a mention or a link, and a look-alike that it does not.
 _INERT: Final = str.maketrans({"`": "'", "*": "\u2217", "~": "\u223c", "@": "\uff20", "#": "\uff03", "|": "\u00a6"})
 _NO_BRACKETS: Final = str.maketrans({"<": "\u2039", ">": "\u203a"})
-#: Run ids as the ledger makes them; nothing else becomes part of a link.
-_RUN_ID: Final = re.compile(r"[0-9]{8}-[0-9]{1,9}-[0-9a-f]{8}")
-#: Kinds whose run has a page.
+#: Kinds of days that were judged, and so have a page.
 _WITH_PAGE: Final = frozenset({"gate_failed", "day_completed", "recovered", "day_released", "still_bad"})
 
 _Words = Mapping[str, str]
@@ -73,18 +71,17 @@ def compose(alert: Alert, *, language: Language = "en", site: str | None = None,
     Args:
         alert: what happened.
         language: of our own words.
-        site: where the pages are reached; with it the message links to the run's page.
+        site: where the pages are reached; with it the message links to the day's page.
         again: the day was told to be bad before, and is still.
     """
     words = WORDS[language]
     header, paragraphs = _COMPOSERS[alert.kind](alert, words)
     if again:
         header = words["again"].format(header=header)
-    run = alert.facts.get("run_id", "–")
-    footer = words["footer"].format(run=_inert(run))
+    footer = words["footer"].format(run=_inert(alert.facts.get("run_id", "–")))
     text = "\n".join([_escaped(header), *paragraphs, footer])
-    if site is not None and alert.kind in _WITH_PAGE and _RUN_ID.fullmatch(str(run)):
-        footer += f" · <{site.rstrip('/')}/runs/{run}/index.html|{words['page']}>"
+    if site is not None and alert.kind in _WITH_PAGE:
+        footer += f" · <{site.rstrip('/')}/days/{alert.day}/index.html|{words['page']}>"
     return _message(header, paragraphs, footer, text=text, level=_LOG_LEVELS[alert.kind])
 
 

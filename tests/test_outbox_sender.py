@@ -22,6 +22,7 @@ from pipeline import alerts, database, lateness, outbox, outbox_sender
 from pipeline.records import Verdict
 from pipeline.settings import Settings
 from scheduler.boundary import call
+from scheduler.service import Service
 
 pytest_plugins = ["database_fixtures", "day_fixtures", "slack_fixtures"]
 
@@ -450,7 +451,8 @@ def test_a_bad_day_and_its_recovery_are_told_with_what_is_known(run_day, deliver
 
     assert [outcome for outcome, *_ in rows()] == ["slack", "slack"]
     assert "browser outside the contract (" in slack.texts[0]
-    assert f"<https://gate.example.com/runs/{bad.summary.run_id}/index.html|open the page>" in str(blocks)
+    assert f"<https://gate.example.com/days/{DAY}/index.html|open the page>" in str(blocks)
+    assert bad.summary.run_id in slack.texts[0]
     assert slack.texts[1].startswith("daygate 2026-01-15: recovered, published\nIt had been bad since ")
     stories = [file.read_text("utf-8") for file in settings.runs_folder.glob("*/*.json")]
     assert stories
@@ -524,3 +526,16 @@ def test_the_command_lists_repeats_and_dismisses_what_was_given_up(raised, send,
     assert "0 alerts wait, 2 were given up.\n2026-01-15  gate_failed  HTTP 404 (tries: 1)" in listed
     assert "daygate alerts --retry" in listed
     assert len(slack.got) == 4
+
+
+def test_the_service_sends_what_waits_and_bears_a_database_that_is_away(raised, slack, webhook, rows, caplog):
+    """Its job every few seconds, whoever wrote the alert; no database is no reason to stop."""
+    raised()
+    Service(webhook)._send_alerts()
+    away = webhook.model_copy(update={"database_url": SecretStr(f"postgresql://u:{CANARY}@127.0.0.1:1/x")})
+    with caplog.at_level(logging.DEBUG):
+        Service(away)._send_alerts()
+
+    assert rows() == [("slack", 1, None)]
+    assert "Alerts wait in the outbox: PostgreSQL is not reachable." in caplog.text
+    assert CANARY not in caplog.text
