@@ -14,7 +14,7 @@ from pipeline import contract as contracts
 from pipeline.settings import PREFIX
 
 #: Every fixture that several test modules share; loaded once, so that a module may also import their helpers.
-pytest_plugins = ["database_fixtures", "day_fixtures", "process_fixtures"]
+pytest_plugins = ["database_fixtures", "day_fixtures", "process_fixtures", "service_fixtures", "warm"]
 
 # On CI the same examples every time: what lands is decided by the change, not by the dice. Elsewhere new ones.
 hypothesis_settings.register_profile(
@@ -27,7 +27,7 @@ hypothesis_settings.load_profile("daygate")
 
 DAY = date(2026, 1, 15)
 #: They start a server or a process; a test that uses one is `long`.
-STARTERS = {"server_url", "daygate_process"}
+STARTERS = {"server_url", "warm_python"}
 
 
 @pytest.hookimpl(tryfirst=True)

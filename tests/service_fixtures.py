@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import shutil
@@ -13,31 +12,27 @@ from pathlib import Path
 
 import pytest
 from house import DAY, LIGHT_CHILD, House
+from process_fixtures import environment
 from services import Served
 from staged_days import administer
 
 from pipeline import contract, simulate
-from pipeline.settings import PREFIX
 
-ROOT = Path(__file__).parent.parent
 QUICK = Path(__file__).parent / "quick_daygate.py"
 
 
 @pytest.fixture
 def variables(settings, tmp_path):
     """The environment of a service on the test's own home and database."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    own = {
-        "PYTHONPATH": str(ROOT),
-        "WARM_PLANS": str(tmp_path / "plans"),
-        "DAYGATE_HOME": str(settings.home),
-        "DAYGATE_DATABASE_URL": settings.database_url.get_secret_value(),
-        "DAYGATE_USERS": str(settings.users),
-        "DAYGATE_WEB_PORT": "0",
+    return environment(
+        settings.home.parent,
+        WARM_PLANS=str(tmp_path / "plans"),
+        DAYGATE_DATABASE_URL=settings.database_url.get_secret_value(),
+        DAYGATE_USERS=str(settings.users),
+        DAYGATE_WEB_PORT="0",
         # Its yesterday, whatever the time at which the tests run.
-        "DAYGATE_RUN_AT": "00:00",
-    }
-    return {**kept, **own}
+        DAYGATE_RUN_AT="00:00",
+    )
 
 
 @pytest.fixture

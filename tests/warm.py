@@ -173,6 +173,7 @@ def _run(asked: dict) -> int:
     Path("/proc/self/comm").write_text(f"warm-{asked['pid']}", encoding="utf-8")
     sys.executable = asked["program"]
     sys.argv = asked["arguments"]
+    _open_streams(os.environ.get("PYTHONIOENCODING", "utf-8"))
     _suffer(sys.argv)
     warnings.simplefilter("ignore", RuntimeWarning)  # runpy's, about modules that were imported before
     try:
@@ -188,6 +189,13 @@ def _run(asked: dict) -> int:
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
     return 0
+
+
+def _open_streams(encoding: str) -> None:
+    """The caller's streams, as an interpreter opens them."""
+    sys.stdin = open(0, encoding=encoding, closefd=False)  # noqa: SIM115  # open as long as the process
+    sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding=encoding, errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115
 
 
 def _suffer(arguments: list[str]) -> None:
