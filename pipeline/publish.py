@@ -67,17 +67,7 @@ def publish(
             "UPDATE pipeline_run_log SET is_current = false, superseded_at = now() WHERE day = %s AND is_current",
             (run.day,),
         )
-        facts = {
-            "is_current": True,
-            "loaded": receipt.rows,
-            "quarantined": quarantined,
-            "unique_users": marts.unique_users,
-            "sessions": marts.sessions,
-            "purchases": marts.purchases,
-            "revenue": marts.revenue,
-            "contract_sha256": receipt.contract_sha256,
-            **_release_facts(release),
-        }
+        facts = {"quarantined": quarantined, **_facts_of(receipt, marts), **_release_facts(release)}
         _finish(cursor, run, staged, report, status="published", timings=timings, facts=facts)
         _audit(cursor, run)
         cursor.execute(f"DROP SCHEMA {workspace.schema_of(run)} CASCADE")
@@ -117,6 +107,18 @@ def block(
         _finish(cursor, run, staged, report, status="blocked", timings=timings, facts=facts)
 
     return _commit(url, run, body, step="block", doing="recording the blocked day")
+
+
+def _facts_of(receipt: LoadReceipt, marts: MartTables) -> dict[str, object]:
+    return {
+        "is_current": True,
+        "loaded": receipt.rows,
+        "unique_users": marts.unique_users,
+        "sessions": marts.sessions,
+        "purchases": marts.purchases,
+        "revenue": marts.revenue,
+        "contract_sha256": receipt.contract_sha256,
+    }
 
 
 def _release_facts(release: Release | None) -> dict[str, object]:

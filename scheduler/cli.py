@@ -117,7 +117,7 @@ def backfill(start: Start = None, end: End = None, engine: EngineOption = None) 
 
 
 @app.command()
-def check(
+def check(  # long: every flag is a parameter with its help
     files: Annotated[
         list[str],
         typer.Argument(

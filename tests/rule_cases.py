@@ -189,6 +189,7 @@ class Cases:
         """Rules that look at several lines."""
         yield from self.copies()
         yield from self.order_in_time()
+        yield from self.order_without_a_place()
         yield from self.platforms()
         yield from self.instants()
         for index, line in enumerate(("not json", "[]", "3", "null", '{"a":1,"a":2}', '{"a":NaN}')):
@@ -247,6 +248,9 @@ class Cases:
             name="a cart in another visit of the same customer", events=[*other.events, *same_user],
             failing={(3, "funnel_order/purchase")},
         )  # fmt: skip
+
+    def order_without_a_place(self) -> Iterator[Case]:
+        """The funnel: what cannot be placed in the day is no step, but evidence all the same."""
         for what, timestamp, rule in [
             ("unreadable", "2026-02-30T10:00:00", "instant"),
             ("a day late", "2026-01-16T10:00:00", "day"),

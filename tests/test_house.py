@@ -1,0 +1,106 @@
+"""Habits of the house that no linter knows: sizes, words left behind, tests that read as a specification."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+#: Lines. What is longer says why: a module by "Long because …" in its docstring, a function by `# long: …` where it
+#: begins. Docstrings of functions are not counted, so that nobody saves words there.
+MODULE, FUNCTION = 400, 40
+
+
+def files(*suffixes: str) -> list[Path]:
+    """The files of the tree that are ours to read."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    return [ROOT / name for name in listed.splitlines() if name.endswith(suffixes) and (ROOT / name).is_file()]
+
+
+SOURCES = {path: path.read_text(encoding="utf-8") for path in files(".py")}
+TREES = {path: ast.parse(text) for path, text in SOURCES.items()}
+
+
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """All of a module, methods and inner ones included."""
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def docstring(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function's docstring."""
+    return 0 if ast.get_docstring(node) is None else node.body[0].end_lineno - node.body[0].lineno + 1
+
+
+def test_no_module_is_longer_than_can_be_read_at_once():
+    """At most 400 lines, or a reason in the docstring."""
+    long = {
+        str(path.relative_to(ROOT)): text.count("\n")
+        for path, text in SOURCES.items()
+        if text.count("\n") > MODULE and "Long because" not in (ast.get_docstring(TREES[path]) or "")
+    }
+
+    assert long == {}
+
+
+def test_no_function_is_longer_than_can_be_read_at_once():
+    """At most 40 lines without its docstring, or a reason where it begins."""
+    long = {
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": node.end_lineno - node.lineno + 1 - docstring(node)
+        for path, tree in TREES.items()
+        for node in functions(tree)
+        if node.end_lineno - node.lineno + 1 - docstring(node) > FUNCTION
+        and "# long: " not in SOURCES[path].splitlines()[node.lineno - 1]
+    }
+
+    assert long == {}
+
+
+def test_nothing_is_left_for_later():
+    """What is to be done is an issue, not a remark in the tree."""
+    word = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|X" r"XX|HA" r"CK)\b")
+
+    assert [str(path) for path, text in SOURCES.items() if word.search(text)] == []
+
+
+TESTS = [
+    (path, node)
+    for path, tree in TREES.items()
+    if path.name.startswith("test_")
+    for node in tree.body
+    if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+]
+
+
+def test_every_test_says_what_the_product_promises():
+    """The name, then a sentence."""
+    silent = [
+        f"{path.name}::{node.name}"
+        for path, node in TESTS
+        if not (ast.get_docstring(node) or "").partition("\n\n")[0].rstrip("\"'`)").endswith((".", "?", "…"))
+    ]
+
+    assert silent == []
+
+
+def test_no_test_hides_another():
+    """Two tests of one name in a module would be one."""
+    names = [(path, node.name) for path, node in TESTS]
+
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_make_help_lists_every_target():
+    """A newcomer finds everything there."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    declared = set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split())
+    explained = set(re.findall(r"^([a-z-]+):.*## \S", text, re.MULTILINE))
+    shown = subprocess.check_output(["make", "--no-print-directory", "help"], cwd=ROOT, text=True)
+
+    assert explained == declared
+    assert {line.split()[1] for line in shown.splitlines() if line.startswith("  make ")} == declared
