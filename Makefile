@@ -10,10 +10,8 @@ DAY ?=
 FILE ?=
 DAY_FLAG := $(if $(DAY),--date $(DAY))
 
-.PHONY: help setup setup-spark setup-all run serve test test-fast test-slow test-cov lint format generate generate-month validate status docs-export docs fault-matrix fault-table soak kill-trials bench bench-quick lock up rotate-secrets down compose-test clean
-
-help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+# Every target that `make help` explains.
+.PHONY: $(shell sed -nE 's/^([a-z-]+):.*[#][#] .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 # Two processes, each with a PostgreSQL of its own, in an order drawn anew. CI always draws the same:
 # what lands is decided by the change, not by the dice.
@@ -43,24 +41,70 @@ $(VENV)/.spark: requirements/spark.txt pyproject.toml | $(VENV)/.base
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/.base
 	$(call install,setup-all,requirements/dev.txt)
 
+##@ To begin with
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {print "\n" substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
 setup: $(VENV)/.base ## Create .venv with what running needs
 setup-spark: $(VENV)/.spark ## Add Spark and its Java to .venv
 setup-all: $(VENV)/.dev ## Create .venv with everything, tests and linters included
 
+##@ A day, and a file
+
 run: $(VENV)/.base ## One day through the gate: yesterday, or DAY=YYYY-MM-DD
 	@$(BIN)/daygate run $(DAY_FLAG)
 
-test: $(VENV)/.dev ## Run all tests
-	@$(PYTEST)
+validate: $(VENV)/.base ## Check a file by hand: FILE=events_20260115.jsonl
+	@test -n '$(FILE)' || { echo 'Which file? Try: make validate FILE=path/to/events_20260115.jsonl'; exit 2; }
+	@$(BIN)/daygate check '$(FILE)' $(DAY_FLAG)
+
+generate: $(VENV)/.base ## Simulate a day's events: yesterday, or DAY=YYYY-MM-DD
+	@$(BIN)/daygate generate $(DAY_FLAG)
+
+generate-month: $(VENV)/.base ## Simulate the last 30 days
+	@$(BIN)/daygate generate --start $$(TZ=Asia/Seoul date -d '-30 days' +%F) --end $$(TZ=Asia/Seoul date -d yesterday +%F)
+
+status: $(VENV)/.base ## The last 30 days
+	@$(BIN)/daygate status
+
+##@ Every day
+
+serve: $(VENV)/.base ## Run every day by itself, and show the site
+	@exec $(BIN)/daygate serve
+
+up: ## The whole house in containers: makes passwords, builds, starts, says where to look (needs Docker)
+	@deploy/up
+
+rotate-secrets: ## New passwords for the containers
+	@deploy/rotate
+
+down: ## Stop what runs, containers and the embedded PostgreSQL; data stays
+	@deploy/down
+
+##@ Changing it
 
 test-fast: $(VENV)/.dev ## The tests that start no server and no process: the loop of daily work
 	@$(PYTEST) -m "not slow and not long"
 
-test-slow: $(VENV)/.dev ## Run the tests that take minutes or gigabytes
-	@$(BIN)/python -m pytest -m slow
+test: $(VENV)/.dev ## Run all tests
+	@$(PYTEST)
 
 test-cov: $(VENV)/.dev ## The same, with the lines that no test reaches
 	@$(PYTEST) --cov --cov-report=term-missing:skip-covered
+
+test-slow: $(VENV)/.dev ## Run the tests that take minutes or gigabytes
+	@$(BIN)/python -m pytest -m slow
+
+compose-test: ## Try the containers from a fresh copy to the last volume (minutes, needs Docker)
+	@$(PYTHON) tests/compose
+
+kill-trials: $(VENV)/.dev ## TRIALS=200 runs killed with -9 at any moment
+	@$(BIN)/python tests/soak.py --kills --days $(or $(TRIALS),200)
+
+soak: $(VENV)/.dev ## DAYS=30 simulated days through the service, a fault each
+	@$(BIN)/python tests/soak.py --days $(or $(DAYS),30)
 
 lint: $(VENV)/.dev ## Style, types and the import arrow
 	@$(BIN)/ruff check .
@@ -72,45 +116,17 @@ format: $(VENV)/.dev ## Rewrite the sources in the project's style
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-generate: $(VENV)/.base ## Simulate a day's events: yesterday, or DAY=YYYY-MM-DD
-	@$(BIN)/daygate generate $(DAY_FLAG)
-
-generate-month: $(VENV)/.base ## Simulate the last 30 days
-	@$(BIN)/daygate generate --start $$(TZ=Asia/Seoul date -d '-30 days' +%F) --end $$(TZ=Asia/Seoul date -d yesterday +%F)
-
-validate: $(VENV)/.base ## Check a file by hand: FILE=events_20260115.jsonl
-	@test -n '$(FILE)' || { echo 'Which file? Try: make validate FILE=path/to/events_20260115.jsonl'; exit 2; }
-	@$(BIN)/daygate check '$(FILE)' $(DAY_FLAG)
-
-serve: $(VENV)/.base ## Run every day by itself, and show the site
-	@exec $(BIN)/daygate serve
-
-status: $(VENV)/.base ## The last 30 days
-	@$(BIN)/daygate status
+docs: $(VENV)/.dev ## Write the generated parts of the documents anew
+	@$(BIN)/python tests/docs_parts.py --write
 
 docs-export: $(VENV)/.base ## Write gx/*.json anew after changing checks
 	@$(BIN)/python -m gx.export
-
-docs: $(VENV)/.dev ## Write the generated parts of the documents anew
-	@$(BIN)/python tests/docs_parts.py --write
 
 fault-matrix: $(VENV)/.dev ## Measure which check catches which fault, into the docs
 	@$(BIN)/python -m tests.fault_matrix --write
 
 fault-table: $(VENV)/.dev ## List the faults and their tests in docs/faults.md
 	@$(BIN)/python tests/fault_table.py --write
-
-soak: $(VENV)/.dev ## DAYS=30 simulated days through the service, a fault each
-	@$(BIN)/python tests/soak.py --days $(or $(DAYS),30)
-
-kill-trials: $(VENV)/.dev ## TRIALS=200 runs killed with -9 at any moment
-	@$(BIN)/python tests/soak.py --kills --days $(or $(TRIALS),200)
-
-lock: ## Resolve requirements anew (needs uv)
-	$(call resolve,base,--group build)
-	$(call resolve,spark,--group build --extra spark -c requirements/base.txt)
-	$(call resolve,dev,--group build --group dev --extra spark -c requirements/spark.txt)
-	uv pip compile --group pyproject.toml:bench --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements/bench.txt
 
 # The contenders' pins do not go with ours, so they live in an environment of their own.
 .venv-bench/.done: requirements/bench.txt
@@ -126,17 +142,24 @@ bench-quick: $(VENV)/.base .venv-bench/.done ## The same on small files, into .b
 	@$(BIN)/python -m benchmarks --bench-python .venv-bench/bin/python --sizes 20000 100000 --rounds 1 --slow-rounds 1 \
 		--day-rounds 1 --original-events 20000 --memory --results .bench/quick
 
-up: ## The whole house in containers: makes passwords, builds, starts, says where to look (needs Docker)
-	@deploy/up
+##@ Handing it over
 
-rotate-secrets: ## New passwords for the containers
-	@deploy/rotate
+lock: ## Resolve requirements anew (needs uv)
+	$(call resolve,base,--group build)
+	$(call resolve,spark,--group build --extra spark -c requirements/base.txt)
+	$(call resolve,dev,--group build --group dev --extra spark -c requirements/spark.txt)
+	uv pip compile --group pyproject.toml:bench --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements/bench.txt
 
-down: ## Stop what runs, containers and the embedded PostgreSQL; data stays
-	@deploy/down
+audit: ## Look for known weaknesses in what is locked (needs uv and the network)
+	uv tool run pip-audit@2.10.1 --strict --disable-pip --require-hashes --progress-spinner off -r requirements/spark.txt
 
-compose-test: ## Try the containers from a fresh copy to the last volume (minutes, needs Docker)
-	@$(PYTHON) tests/compose
+sbom: ## List every part of an installation as CycloneDX, into dist/ (needs uv)
+	@mkdir -p dist
+	uv tool run --quiet --from cyclonedx-bom@7 cyclonedx-py requirements --of JSON -o dist/daygate.cdx.json requirements/base.txt
+
+dist: $(VENV)/.dev ## Build wheel and source archive into dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
 
 clean: ## Remove caches and the environment; data stays
 	rm -rf $(VENV) .venv-bench .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov .coverage*

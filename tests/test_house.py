@@ -42,7 +42,9 @@ def test_no_module_is_longer_than_can_be_read_at_once():
     long = {
         str(path.relative_to(ROOT)): text.count("\n")
         for path, text in SOURCES.items()
-        if text.count("\n") > MODULE and "Long because" not in (ast.get_docstring(TREES[path]) or "")
+        if path.parent.name != "tests"
+        and text.count("\n") > MODULE
+        and "Long because" not in (ast.get_docstring(TREES[path]) or "")
     }
 
     assert long == {}
@@ -96,11 +98,9 @@ def test_no_test_hides_another():
 
 
 def test_make_help_lists_every_target():
-    """A newcomer finds everything there."""
+    """A newcomer finds everything there, and nothing twice."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    declared = set(re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)[1].split())
-    explained = set(re.findall(r"^([a-z-]+):.*## \S", text, re.MULTILINE))
     shown = subprocess.check_output(["make", "--no-print-directory", "help"], cwd=ROOT, text=True)
+    listed = [line.split()[1] for line in shown.splitlines() if line.startswith("  make ")]
 
-    assert explained == declared
-    assert {line.split()[1] for line in shown.splitlines() if line.startswith("  make ")} == declared
+    assert sorted(listed) == sorted(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
