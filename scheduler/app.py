@@ -266,7 +266,7 @@ def _judge(
 ) -> tuple[CheckReport, list[Alert]]:
     """The gate of a run: the checkpoint, its page, and the alerts of a gate that stays shut."""
     from gx import gate
-    from gx.slack import DaygateAlert, read_alerts
+    from gx.slack import DaygateAlert
 
     outbox = run.folder / "alerts.json"
     action = DaygateAlert(outbox=str(outbox), day=run.day.isoformat())
@@ -276,22 +276,6 @@ def _judge(
     failpoint("check.answered")
     report = findings.added(checked.report, staged, url=url, settings=settings, contract=contract, file=order.file)
     checked = replace(checked, report=report)
-    # The action sees answers only; how many lines are kept out is the report's to say.
-    known = {"failing_lines": report.failing_lines}
-    found = [] if report.verdict is Verdict.PASS else read_alerts(outbox)
-    closed = [alerts.with_findings(replace(alert, facts={**alert.facts, **known}), report.findings) for alert in found]
-    if report.verdict is not Verdict.PASS and not closed:
-        # The checkpoint raised before its action, or the action could not write: the alert must not be lost.
-        told = alerts.gate_failed(
-            day=run.day,
-            run_id=run.run_id,
-            verdict=report.verdict,
-            checks=report.checks,
-            lines=report.lines,
-            failing_lines=report.failing_lines,
-            problems=report.problems,
-        )
-        closed = [alerts.with_findings(told, report.findings)]
     folder = run.folder / "page"
     page = _tolerated(
         lambda: _page(
@@ -304,7 +288,31 @@ def _judge(
             release=order.release,
         )
     )
-    return replace(report, page=page, hours=hours.spread(staged)), closed
+    return replace(report, page=page, hours=hours.spread(staged)), _of_a_shut_gate(outbox, run, report)
+
+
+def _of_a_shut_gate(outbox: Path, run: Run, report: CheckReport) -> list[Alert]:
+    """What the action wrote, with what only the report knows; never nothing when the verdict is not PASS."""
+    from gx.slack import read_alerts
+
+    if report.verdict is Verdict.PASS:
+        return []
+    # The action sees answers only; how many lines are kept out is the report's to say.
+    known = {"failing_lines": report.failing_lines}
+    found = [replace(alert, facts={**alert.facts, **known}) for alert in read_alerts(outbox)]
+    if not found:
+        # The checkpoint raised before its action, or the action could not write: the alert must not be lost.
+        told = alerts.gate_failed(
+            day=run.day,
+            run_id=run.run_id,
+            verdict=report.verdict,
+            checks=report.checks,
+            lines=report.lines,
+            failing_lines=report.failing_lines,
+            problems=report.problems,
+        )
+        found = [told]
+    return [alerts.with_findings(alert, report.findings) for alert in found]
 
 
 def _page(
