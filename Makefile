@@ -91,6 +91,9 @@ test-fast: $(VENV)/.dev ## The tests that start no server and no process: the lo
 test: $(VENV)/.dev ## Run all tests
 	@$(PYTEST)
 
+conformance: $(VENV)/.dev ## Compare the engines on ten times as many generated cases, new ones each time
+	@seed=$$RANDOM; echo "CONFORMANCE_SEED=$$seed"; CONFORMANCE_VISITS=30000 CONFORMANCE_SEED=$$seed $(BIN)/python -m pytest tests/test_conformance.py
+
 test-cov: $(VENV)/.dev ## The same, with the lines that no test reaches
 	@$(PYTEST) --cov --cov-report=term-missing:skip-covered
 

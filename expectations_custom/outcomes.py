@@ -62,9 +62,8 @@ class Outcomes:
 
 
 def conditions(rule: Rule) -> tuple[nw.Expr, nw.Expr]:
-    """Whether the rule looks at a line, and whether the line breaks it; what is unknown is neither."""
-    applies = rule.applies.fill_null(False)
-    return applies, applies & rule.fails.fill_null(False)
+    """Whether the rule looks at a line, and whether it fails those it looks at; what is unknown is neither."""
+    return rule.applies.fill_null(False), rule.fails.fill_null(False)
 
 
 def evaluate(
@@ -146,8 +145,8 @@ class _Judge:
         if self.flags is None:
             flags = []
             for i, rule in enumerate(self.table.rules):
-                applies, breaks = conditions(rule)
-                flags += [applies.alias(f"a{i}"), breaks.alias(f"x{i}")]
+                applies, fails = conditions(rule)
+                flags += [applies.alias(f"a{i}"), (applies & fails).alias(f"x{i}")]
             self.flags = Prepared(frame.schema, ["line_no", *flags])
         return self.flags.over(frame)
 

@@ -9,11 +9,11 @@ depend on the number of lines or rules, and the driver sees counts and samples o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import reduce
-from operator import add, or_
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +25,15 @@ from pyspark.sql import functions as F  # noqa: N812  # its usual name
 from expectations_custom import reasons
 from expectations_custom.checks import CHECKS
 from expectations_custom.outcomes import Counts, Outcomes, conditions, samples
-from expectations_custom.rule import Check, Rule, RuleTable, Windows
+from expectations_custom.rule import Rule, RuleTable, Windows
 
 #: Bits used of a word of flags; the sign is left alone.
 _WORD: Final = 62
 #: Staged texts never hold it, so a key that begins with it is nobody else's.
 _NUL: Final = "\0"
+#: Bits that say a rule looks at a line, and bits that say the line breaks it.
+_KINDS: Final = ("a", "x")
+_TOLD: Final = ("check", "rule", "field", "reason")
 #: Amounts keep their eighteen decimals in sums, as they do in polars.
 _EXACT: Final = {"spark.sql.decimalOperations.allowPrecisionLoss": "false"}
 
@@ -60,6 +63,8 @@ class _Group:
 
     rules: tuple[_Numbered, ...]
     windows: tuple[Windows, ...]
+    #: Bit -> places of the rules any of which sets it: a rule has one of its own, and so has a check.
+    bits: dict[int, tuple[int, ...]]
 
 
 def evaluate(frame: DataFrame, table: RuleTable, *, sample_lines: int, failing: Path | None) -> Outcomes:
@@ -74,17 +79,16 @@ def evaluate(frame: DataFrame, table: RuleTable, *, sample_lines: int, failing: 
     """
     numbered, codes = _numbered(table)
     groups = _groups(numbered, table)
+    words = -(-(len(numbered) + len(CHECKS)) // _WORD)
     with _settings(frame):
         timed = frame.withColumn("timestamp", F.unix_micros("timestamp"))
-        judged = (_judged(timed, group, words=-(-len(numbered) // _WORD)) for group in groups)
-        small = _collapsed(reduce(DataFrame.unionByName, judged)).persist(StorageLevel.MEMORY_AND_DISK)
+        judged = reduce(DataFrame.unionByName, (_judged(timed, group, words=words) for group in groups))
+        small = _collapsed(judged).persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            counts = small.agg(*_counts(numbered, groups)).collect()[0].asDict()
-            found = _outcomes(counts, numbered)
-            if failing is not None and any(counted.failed_rows for counted in found.checks.values()):
+            found = _outcomes(_counted(small, words), numbered, groups=len(groups))
+            if failing is not None and any(counts.failed_rows for counts in found.checks.values()):
                 _write(_told(_failures(small), codes), failing)
-            firsts = _firsts(small, codes, sample_lines)
-            return _with_samples(found, frame, firsts, sample_lines)
+            return _with_samples(found, frame, _firsts(small, codes, sample_lines), sample_lines)
         finally:
             small.unpersist()
 
@@ -112,10 +116,22 @@ def _groups(numbered: Sequence[_Numbered], table: RuleTable) -> list[_Group]:
     # Few lines have a sparse scope; they go first, while the columns are still where they were read.
     windows = sorted(table.windows, key=lambda found: not found.sparse)
     return [
-        _Group(rules=tuple(mine), windows=tuple(found for found in windows if found.scope in scopes))
+        _Group(
+            rules=tuple(mine),
+            windows=tuple(found for found in windows if found.scope in scopes),
+            bits=_bits(mine, first_of_checks=len(numbered)),
+        )
         for scopes, mine in by_scopes.items()
         if mine
     ]
+
+
+def _bits(rules: Sequence[_Numbered], *, first_of_checks: int) -> dict[int, tuple[int, ...]]:
+    bits: dict[int, tuple[int, ...]] = {one.place: (one.place,) for one in rules}
+    for number, check in enumerate(CHECKS, start=first_of_checks):
+        if places := tuple(one.place for one in rules if one.rule.check == check.id):
+            bits[number] = places
+    return bits
 
 
 @contextmanager
@@ -138,24 +154,28 @@ def _judged(frame: DataFrame, group: _Group, *, words: int) -> DataFrame:
         frame = _split(frame, windows) if windows.sparse else _spread(frame, windows)
     flags = []
     for one in group.rules:
-        applies, breaks = conditions(one.rule)
+        # One name for each condition: what stands in several places is sent to the JVM, and planned, once.
+        applies, fails = conditions(one.rule)
         why = reasons.which(one.rule.causes)
-        flags += [applies.alias(f"a{one.place}"), breaks.alias(f"x{one.place}"), why.alias(f"w{one.place}")]
+        flags += [applies.alias(f"a{one.place}"), fails.alias(f"f{one.place}"), why.alias(f"w{one.place}")]
     flagged: DataFrame = nw.from_native(frame).select("line_no", *flags).to_native()
-    said = [F.when(F.col(f"x{r.place}"), F.col(f"w{r.place}") + r.first_code).cast("string") for r in group.rules]
-    return flagged.select(
+    breaks = [F.expr(f"a{one.place} AND f{one.place}").alias(f"x{one.place}") for one in group.rules]
+    said = (f"IF(x{r.place}, CAST(w{r.place} + {r.first_code} AS STRING), NULL)" for r in group.rules)
+    return flagged.select("*", *breaks).select(
         "line_no",
-        *(_word("a", group, word) for word in range(words)),
-        *(_word("x", group, word) for word in range(words)),
-        F.concat_ws(" ", *said).alias("codes"),
+        *(_word(kind, group, word) for kind in _KINDS for word in range(words)),
+        F.expr(f"CONCAT_WS(' ', {', '.join(said)})").alias("codes"),
     )
 
 
 def _word(kind: str, group: _Group, word: int) -> Column:
-    """The flags of that kind as bits of one number."""
-    mine = (one.place for one in group.rules if one.place // _WORD == word)
-    bits = [F.when(F.col(f"{kind}{place}"), F.lit(1 << place % _WORD)).otherwise(0).cast("long") for place in mine]
-    return reduce(add, bits, F.lit(0).cast("long")).alias(f"{kind}_{word}")
+    """The flags of that kind as bits of one number; those of a check stand where all its rules have theirs."""
+    bits = [
+        f"IF({' OR '.join(f'{kind}{place}' for place in places)}, {1 << bit % _WORD}L, 0L)"
+        for bit, places in group.bits.items()
+        if bit // _WORD == word
+    ]
+    return F.expr(" + ".join(["0L", *bits])).alias(f"{kind}_{word}")
 
 
 def _stepped(frame: DataFrame, windows: Windows) -> DataFrame:
@@ -189,45 +209,32 @@ def _collapsed(judged: DataFrame) -> DataFrame:
     return judged.groupBy(line, *names).agg(F.count("*").alias("lines"))
 
 
-def _has(kind: str, places: Sequence[int]) -> Column:
-    """Whether a row of the small table has one of those bits."""
-    masks: dict[int, int] = {}
-    for place in places:
-        masks[place // _WORD] = masks.get(place // _WORD, 0) | 1 << place % _WORD
-    found = [F.col(f"{kind}_{word}").bitwiseAND(F.lit(mask).cast("long")) != 0 for word, mask in masks.items()]
-    return reduce(or_, found, F.lit(False))
+def _counted(small: DataFrame, words: int) -> dict[str, int]:
+    """Lines by kind and number of a bit (`a0`, `x12`); under the empty name, the lines of all groups together."""
+    names = [f"{kind}_{word}" for kind in _KINDS for word in range(words)]
+    alike = small.groupBy(*names).agg(F.sum("lines").alias("lines"))
+    set_bits = ", ".join(
+        f"IF((SHIFTRIGHT({kind}_{bit // _WORD}, {bit % _WORD}) & 1L) = 1L, '{kind}{bit}', NULL)"
+        for kind in _KINDS
+        for bit in range(words * _WORD)
+    )
+    told = alike.select("lines", F.expr(f"EXPLODE(ARRAY_COMPACT(ARRAY('', {set_bits})))").alias("bit"))
+    return {row["bit"]: row["lines"] for row in told.groupBy("bit").agg(F.sum("lines").alias("lines")).collect()}
 
 
-def _counts(numbered: Sequence[_Numbered], groups: Sequence[_Group]) -> Iterator[Column]:
-    """Lines in all; looked at and failing for each rule and check."""
-
-    def total(condition: Column, name: str) -> Column:
-        return F.coalesce(F.sum(F.when(condition, F.col("lines"))), F.lit(0)).alias(name)
-
+def _outcomes(counted: dict[str, int], numbered: Sequence[_Numbered], *, groups: int) -> Outcomes:
     # Every line is in every group once.
-    yield (F.coalesce(F.sum("lines"), F.lit(0)) / len(groups)).cast("long").alias("lines")
-    for one in numbered:
-        yield total(_has("a", [one.place]), f"n{one.place}")
-        yield total(_has("x", [one.place]), f"x{one.place}")
-    for check in CHECKS:
-        places = [one.place for one in numbered if one.rule.check == check.id]
-        yield total(_has("a", places), f"n:{check.id}")
-        yield total(_has("x", places), f"x:{check.id}")
+    lines = counted.get("", 0) // groups
 
+    def counts(bit: int, *, of_all: bool = False) -> Counts:
+        looked_at = lines if of_all else counted.get(f"a{bit}", 0)
+        return Counts(evaluated_rows=looked_at, failed_rows=counted.get(f"x{bit}", 0))
 
-def _outcomes(counts: dict[str, int], numbered: Sequence[_Numbered]) -> Outcomes:
-    def looked_at(check: Check) -> int:
-        return counts["lines"] if check.all_lines else counts[f"n:{check.id}"]
-
+    checks = enumerate(CHECKS, start=len(numbered))
     return Outcomes(
-        lines=counts["lines"],
-        checks={c.id: Counts(evaluated_rows=looked_at(c), failed_rows=counts[f"x:{c.id}"]) for c in CHECKS},
-        rules={
-            (one.rule.check, one.rule.id): Counts(
-                evaluated_rows=counts[f"n{one.place}"], failed_rows=counts[f"x{one.place}"]
-            )
-            for one in numbered
-        },
+        lines=lines,
+        checks={check.id: counts(bit, of_all=check.all_lines) for bit, check in checks},
+        rules={(one.rule.check, one.rule.id): counts(one.place) for one in numbered},
         samples={check.id: [] for check in CHECKS},
     )
 
@@ -241,18 +248,16 @@ def _failures(small: DataFrame) -> DataFrame:
 
 def _told(failures: DataFrame, codes: Sequence[_Reason]) -> DataFrame:
     """The same with what the codes stand for."""
-
-    def text(of: Callable[[_Reason], str | None], name: str) -> Column:
-        return F.element_at(F.array(*(F.lit(of(one)).cast("string") for one in codes)), F.col("code") + 1).alias(name)
-
-    return failures.select(
-        "line_no",
-        "code",
-        text(lambda one: one.check, "check"),
-        text(lambda one: one.rule, "rule"),
-        text(lambda one: one.field, "field"),
-        text(lambda one: one.reason, "reason"),
+    meaning = _literal(
+        [asdict(one) for one in codes], f"ARRAY<STRUCT<{', '.join(f'{name} STRING' for name in _TOLD)}>>"
     )
+    told = failures.withColumn("told", F.element_at(meaning, F.col("code") + 1))
+    return told.select("line_no", "code", *(F.col("told")[name].alias(name) for name in _TOLD))
+
+
+def _literal(value: object, kind: str) -> Column:
+    """A constant of many parts as one expression; Spark works it out once, before the first row."""
+    return F.from_json(F.lit(json.dumps(value, ensure_ascii=False)), kind)
 
 
 def _write(told: DataFrame, folder: Path) -> None:
@@ -268,7 +273,7 @@ def _firsts(small: DataFrame, codes: Sequence[_Reason], limit: int) -> list[dict
     starts: dict[tuple[str, str], int] = {}
     for code, one in enumerate(codes):
         starts.setdefault((one.check, one.rule), code)
-    rule = F.element_at(F.array(*(F.lit(starts[one.check, one.rule]) for one in codes)), F.col("code") + 1)
+    rule = F.element_at(_literal([starts[one.check, one.rule] for one in codes], "ARRAY<INT>"), F.col("code") + 1)
     in_turn = F.row_number().over(Window.partitionBy("rule").orderBy("line_no"))
     first = _failures(small).withColumn("rule", rule).withColumn("turn", in_turn).filter(F.col("turn") <= limit)
     rows = first.select("line_no", "code").collect()

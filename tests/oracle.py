@@ -34,6 +34,10 @@ _INSTANT = re.compile(
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
+#: Won; sums beyond it cannot be compared in 38 digits (ADR 0003).
+MOST_MONEY = 10**19
+
+
 class Unacceptable(ValueError):
     """Text that strict JSON does not allow."""
 
@@ -317,9 +321,9 @@ def order_sum(details: str, order: dict[str, Any]) -> Decimal | None:
             for item in document[order["items"]]
         )
         discount, shipping = (document.get(order[part]) for part in ("discount", "shipping"))
-        return (
-            Decimal(items) - amount(0 if discount is None else discount) + amount(0 if shipping is None else shipping)
-        )
+        before_shipping = Decimal(items) - amount(0 if discount is None else discount)
+        expected = before_shipping + amount(0 if shipping is None else shipping)
+        return expected if max(abs(before_shipping), abs(expected)) <= MOST_MONEY else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 

@@ -27,6 +27,9 @@ def spark_settings(tmp_path_factory):
 @pytest.fixture(scope="session")
 def spark(spark_settings):
     """The shared session."""
-    with sessions.session(spark_settings) as session:
-        yield session
+    with pytest.MonkeyPatch.context() as patch:
+        # Tests have little data: thorough compilation would cost more than it spares.
+        patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        with sessions.session(spark_settings) as session:
+            yield session
     sessions.stop()
