@@ -18,6 +18,8 @@ RUN /opt/pip/bin/pip --python /opt/daygate/bin/python install --quiet --no-deps 
 
 FROM build AS build-spark
 RUN /opt/pip/bin/pip --python /opt/daygate/bin/python install --quiet --require-hashes -r requirements/spark.txt
+# The driver has an address in each network; executors come in by the one they know it under.
+RUN mkdir /opt/daygate/spark && echo 'spark.driver.bindAddress 0.0.0.0' >/opt/daygate/spark/spark-defaults.conf
 
 FROM ${PYTHON} AS base
 ARG VERSION=0.1.0
@@ -45,6 +47,7 @@ ENTRYPOINT ["daygate"]
 CMD ["serve"]
 
 FROM base AS spark
+ENV SPARK_CONF_DIR=/opt/daygate/spark
 COPY --from=build-spark /opt/daygate /opt/daygate
 
 # Last, so that it is what a build without a target makes.

@@ -209,9 +209,7 @@ def a_backup_brings_everything_back(stack: Stack) -> str:
     stack.engine("stop", "-t", "45", stack.container("scheduler"))
     for words in (
         ("dropdb", *admin, "--force", "daygate"),
-        ("createdb", *admin, "daygate"),
-        ("psql", *admin, "-q", "-d", "daygate", "-f", "/docker-entrypoint-initdb.d/logins.sql"),
-        ("pg_restore", *admin, "-d", "daygate", "--exit-on-error", "/tmp/daygate.dump"),
+        ("pg_restore", *admin, "--create", "-d", "postgres", "--exit-on-error", "/tmp/daygate.dump"),
     ):
         done = stack.inside("postgres", *words)
         assert done.returncode == 0, done.stderr
@@ -280,6 +278,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="daygate-compose-") as folder:
         stack = Stack(Path(folder), port=PORT)
         stack.copy()
+        stack.adapt()
         try:
             for step in STEPS:
                 began = time.monotonic()

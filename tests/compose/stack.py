@@ -46,6 +46,13 @@ class Stack:
                 (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, self.folder / name)
 
+    def adapt(self) -> None:
+        """Podman restarts no container while one that it depends on has ended: there, the service waits by itself."""
+        if "podman" in self._engine[0]:
+            (self.folder / "docker-compose.override.yml").write_text(
+                "services:\n  scheduler:\n    depends_on: !override [postgres]\n", encoding="utf-8"
+            )
+
     def script(self, name: str) -> subprocess.CompletedProcess[str]:
         """A script of `deploy/`, as make runs it."""
         return self._run([f"deploy/{name}"])
