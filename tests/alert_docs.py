@@ -36,17 +36,21 @@ FAULTS = (
     (
         "429 with `Retry-After`",
         "all alerts wait as long as asked (an hour at most)",
-        "test_retry_after_is_honoured_and_holds_up_the_others",
+        "test_fault_32_retry_after_is_honoured_and_holds_up_the_others",
     ),
     (
         "500, 503 and other statuses",
         "tried again after 5 s, doubled up to 15 min, ± 25 %",
-        "test_a_slack_that_is_down_is_tried_again_with_growing_waits",
+        "test_fault_33_a_slack_that_is_down_is_tried_again_with_growing_waits",
     ),
-    ("a redirect", "not followed; tried again", "test_a_passing_trouble_puts_the_alert_off"),
-    ("the connection is cut", "tried again", "test_a_passing_trouble_puts_the_alert_off"),
-    ("no answer for 5 s", "tried again", "test_a_passing_trouble_puts_the_alert_off"),
-    ("an answer byte by byte", "left after 10 s in all, tried again", "test_a_passing_trouble_puts_the_alert_off"),
+    ("a redirect", "not followed; tried again", "test_fault_34_a_passing_trouble_puts_the_alert_off"),
+    ("the connection is cut", "tried again", "test_fault_34_a_passing_trouble_puts_the_alert_off"),
+    ("no answer for 5 s", "tried again", "test_fault_34_a_passing_trouble_puts_the_alert_off"),
+    (
+        "an answer byte by byte",
+        "left after 10 s in all, tried again",
+        "test_fault_34_a_passing_trouble_puts_the_alert_off",
+    ),
     (
         "refused, unknown name, no TLS",
         "tried again; the address is in no message",
