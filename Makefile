@@ -69,6 +69,17 @@ generate-month: $(VENV)/.base ## Simulate the last 30 days
 status: $(VENV)/.base ## The last 30 days
 	@$(BIN)/daygate status
 
+##@ Big days
+
+spark-batch: $(VENV)/.spark ## Aggregates of a published day by Spark: yesterday, or DAY=YYYY-MM-DD
+	@$(BIN)/daygate spark-batch $(DAY_FLAG)
+
+spark-up: $(VENV)/.spark ## Start a Spark master and two workers on this machine
+	@$(BIN)/python -m pipeline.spark.cluster up
+
+spark-down: ## Stop them
+	@test -x $(BIN)/python && $(BIN)/python -m pipeline.spark.cluster down || echo 'Nothing is installed, so nothing runs.'
+
 ##@ Every day
 
 serve: $(VENV)/.base ## Run every day by itself, and show the site
@@ -150,7 +161,7 @@ bench-quick: $(VENV)/.base .venv-bench/.done ## The same on small files, into .b
 lock: ## Resolve requirements anew (needs uv)
 	$(call resolve,base,--group build)
 	$(call resolve,spark,--group build --extra spark -c requirements/base.txt)
-	$(call resolve,dev,--group build --group dev --extra spark -c requirements/spark.txt)
+	$(call resolve,dev,--group build --group dev --extra spark --extra connect -c requirements/spark.txt)
 	uv pip compile --group pyproject.toml:bench --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements/bench.txt
 
 audit: ## Look for known weaknesses in what is locked (needs uv and the network)

@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +31,8 @@ from pipeline.stage import raw_lines
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001  # these are meant
 _GUARD: Final = "'"
 _BLANKS: Final = " \u3000"
+#: The cells that `spreadsheet_safe` guards, as a regular expression that Java reads too.
+GUARDED: Final = f"^(?:{_GUARD}|[{_BLANKS}]*[{re.escape(''.join(_FORMULA))}])"
 _SCHEMA: Final = pa.schema(
     {"line": pa.int64(), "event_id": pa.string(), "reasons": pa.string(), "raw": pa.large_binary()}
 )

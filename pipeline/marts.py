@@ -10,6 +10,7 @@ import re
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Final
 
 from pipeline import database, workspace
@@ -18,7 +19,7 @@ from pipeline.failpoints import failpoint
 from pipeline.load import LoadReceipt
 from pipeline.records import Run
 
-_HEADER: Final = re.compile(r"^-- (mart|shared|grain|reads|idempotent): (.+)$", re.MULTILINE)
+_HEADER: Final = re.compile(r"^-- (mart|shared|aggregate|grain|reads|idempotent): (.+)$", re.MULTILINE)
 _COLUMNS: Final = re.compile(r"^-- column: (.+)$", re.MULTILINE)
 
 
@@ -48,12 +49,12 @@ class MartTables:
 
 
 @cache
-def read(name: str) -> Mart:
+def read(name: str, folder: Path = MARTS_FOLDER) -> Mart:
     """The SQL file of that name with its header."""
-    sql = (MARTS_FOLDER / f"{name}.sql").read_text(encoding="utf-8")
+    sql = (folder / f"{name}.sql").read_text(encoding="utf-8")
     header = dict(_HEADER.findall(sql))
     return Mart(
-        name=header.get("mart") or header["shared"],
+        name=header.get("mart") or header.get("aggregate") or header["shared"],
         grain=tuple(header["grain"].split(", ")),
         reads=tuple(header["reads"].split(", ")),
         columns=tuple(_COLUMNS.findall(sql)),

@@ -178,6 +178,21 @@ def days(start: str, end: str) -> tuple[date, ...]:
     return tuple(first + timedelta(days=n) for n in range((last - first).days + 1))
 
 
+def chosen_days(given: str | None, start: str | None, end: str | None, *, command: str) -> tuple[date, ...]:
+    """The day or the range that was given; yesterday when neither was.
+
+    Raises:
+        SettingsError: both, or half a range.
+    """
+    if start is None and end is None:
+        return (yesterday() if given is None else day(given, "--date"),)
+    if given is not None:
+        raise SettingsError("--date and --start/--end exclude each other.", hint=f"daygate {command} --help")
+    if start is None or end is None:
+        raise SettingsError("--start and --end belong together.", hint="give both")
+    return days(start, end)
+
+
 def faults(texts: Iterable[str], usual: Mapping[str, float]) -> dict[str, float]:
     """Planted faults from `NAME` or `NAME=RATE`; `usual` maps every known name to its rate when none is given.
 

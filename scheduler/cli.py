@@ -244,6 +244,32 @@ def generate(
     )
 
 
+@app.command("spark-batch")
+def spark_batch(
+    date: Day = None,
+    start: Start = None,
+    end: End = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--input", envvar="DAYGATE_INPUT", metavar="DIR", help="Deliveries to judge; else what is published."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", envvar="DAYGATE_OUTPUT", metavar="DIR", help="Folder; aggregates in the home else."),
+    ] = None,
+) -> int:
+    """Write aggregates of good days (default: yesterday).
+
+    Funnel, hourly traffic, products and session sequences by Spark, as Parquet and CSV. Other days in the output stay.
+    A day that is not published, or with --input does not pass the gate, is left out.
+    """
+    from scheduler.commands import spark_batch as command
+
+    return command.spark_batch(date=date, start=start, end=end, source=source, output=output)
+
+
 @app.command()
 def serve() -> int:
     """Run every day by itself and show the site.

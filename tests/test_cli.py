@@ -22,7 +22,19 @@ from scheduler.boundary import call
 from scheduler.cli import app
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = ("run", "backfill", "check", "calibrate", "generate", "status", "rules", "doctor", "down", "db")
+COMMANDS = (
+    "run",
+    "backfill",
+    "check",
+    "calibrate",
+    "generate",
+    "spark-batch",
+    "status",
+    "rules",
+    "doctor",
+    "down",
+    "db",
+)
 BAD_DAYS = (
     "../../etc",
     "2024-1-1",

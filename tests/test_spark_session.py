@@ -22,9 +22,9 @@ pytest_plugins = ["spark_fixtures"]
 pytestmark = pytest.mark.spark
 
 ROOT = Path(__file__).parent.parent
-#: Does what the words say, one after another, and prints what it saw as JSON; everything else is noise.
+#: A session, a failure, a Java that is killed, another session; prints what it saw as JSON, all else is noise.
 PROGRAM = """
-import json, os, socket, sys
+import json, sys
 from pathlib import Path
 from pipeline.settings import Settings
 from pipeline.spark import session as sessions
@@ -48,16 +48,14 @@ with sessions.session(settings) as spark:
 with sessions.session(settings) as again:
     seen["after"] = again.range(10).count()
 print(json.dumps(seen))
-if "die" in sys.argv:
-    os.kill(os.getpid(), 9)
 """
 
 
-def run(home, *words, memory="600m"):
+def run(home, *, memory="600m"):
     """The program in a process of its own, without a JAVA_HOME."""
     around = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"}
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(home), memory, *words],
+        [sys.executable, "-c", PROGRAM, str(home), memory],
         capture_output=True,
         text=True,
         check=False,
@@ -112,8 +110,11 @@ def test_a_whole_life_of_a_session(tmp_path):
 def test_what_a_killed_driver_leaves_is_swept_by_the_next(tmp_path):
     """A folder goes away once nobody holds its lock, and not before."""
     mine = take(tmp_path)
-    killed = run(tmp_path, "die")
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killer = "import os, sys; from pathlib import Path; from pipeline.spark.place import take; take(Path(sys.argv[1]))"
+    killed = subprocess.run(
+        [sys.executable, "-c", f"{killer}; os.kill(os.getpid(), 9)", tmp_path], cwd=ROOT, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
     assert len(list(tmp_path.glob("spark/driver-*"))) == 2
 
     other = take(tmp_path)

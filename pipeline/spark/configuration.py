@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -13,7 +15,7 @@ from urllib.parse import urlsplit
 from pipeline.errors import SettingsError
 from pipeline.files import replace_file
 from pipeline.settings import ZONE, Settings
-from pipeline.spark.place import Place, log_file
+from pipeline.spark.place import log_file
 
 LOOPBACK: Final = "127.0.0.1"
 #: What decides which figures come out, on whatever cluster.
@@ -28,19 +30,21 @@ QUICK: Final[Mapping[str, str]] = {
     # Looks up the caller of every single column expression, of which the rules have thousands.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
+_SECRETS: Final = frozenset({"spark.authenticate", "spark.authenticate.secret", "spark.network.crypto.enabled"})
+_UNESCAPED: Final = re.compile(r"\\(.)")
 #: The folder that holds our packages: executors of a checkout import them from there.
 _PACKAGES: Final = Path(__file__).resolve().parents[2]
 
 
-def of(settings: Settings, place: Place) -> dict[str, str]:
-    """Spark's properties for a driver of ours."""
-    log4j = place.folder / "log4j2.properties"
+def of(settings: Settings, folder: Path) -> dict[str, str]:
+    """Spark's properties for a driver of ours.
+
+    Args:
+        folder: the driver's own, for everything it writes.
+    """
+    log4j = folder / "log4j2.properties"
     replace_file(log4j, log4j2(log_file(settings.home)).encode())
-    options = [
-        f"-Dlog4j2.configurationFile={log4j.as_uri()}",
-        f"-Djava.io.tmpdir={place.temporary}",
-        "-XX:-UsePerfData",
-    ]
+    options = [f"-Dlog4j2.configurationFile={log4j.as_uri()}", f"-Djava.io.tmpdir={folder}", "-XX:-UsePerfData"]
     found = {
         **MEANING,
         **QUICK,
@@ -50,8 +54,8 @@ def of(settings: Settings, place: Place) -> dict[str, str]:
         "spark.driver.extraJavaOptions": " ".join(f'"{option}"' for option in options),
         "spark.executor.memory": settings.spark_executor_memory,
         "spark.sql.shuffle.partitions": str(settings.spark_shuffle_partitions),
-        "spark.local.dir": str(place.local),
-        "spark.sql.warehouse.dir": str(place.warehouse),
+        "spark.local.dir": str(folder),
+        "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.ui.enabled": str(settings.spark_ui and on_this_machine(settings.spark_master)).lower(),
         "spark.ui.showConsoleProgress": "false",
         "spark.executorEnv.PYTHONPATH": _python_path(),
@@ -61,7 +65,16 @@ def of(settings: Settings, place: Place) -> dict[str, str]:
         found["spark.executor.cores"] = str(settings.spark_executor_cores)
     if on_this_machine(settings.spark_master):
         found |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
-    return found
+    return found | _secrets(settings)
+
+
+def _secrets(settings: Settings) -> dict[str, str]:
+    """What opens the cluster that `make spark-up` started in the same home; other clusters have their defaults file."""
+    with suppress(FileNotFoundError):
+        known = read(settings.home.absolute() / "spark" / "cluster" / "cluster.properties")
+        if known["spark.master"] == settings.spark_master:
+            return {name: value for name, value in known.items() if name in _SECRETS}
+    return {}
 
 
 def environment(master: str, java_home: Path) -> dict[str, str]:
@@ -105,6 +118,14 @@ def write(path: Path, properties: Mapping[str, str]) -> None:
     path.touch(mode=0o600)
     lines = (f"{name}={_escaped(value)}\n" for name, value in sorted(properties.items()))
     path.write_text("".join(lines), encoding="utf-8")
+
+
+def read(path: Path) -> dict[str, str]:
+    """A properties file of `write`."""
+    pairs = (line.partition("=") for line in path.read_text(encoding="utf-8").splitlines())
+    return {
+        name: _UNESCAPED.sub(lambda found: "\n" if found[1] == "n" else found[1], value) for name, _, value in pairs
+    }
 
 
 def log4j2(file: Path) -> str:

@@ -24,21 +24,6 @@ class Place:
     lock: int
 
     @property
-    def local(self) -> Path:
-        """Shuffles and spills."""
-        return self.folder / "local"
-
-    @property
-    def warehouse(self) -> Path:
-        """Tables that nobody makes; Spark wants the name of a folder all the same."""
-        return self.folder / "warehouse"
-
-    @property
-    def temporary(self) -> Path:
-        """What the JVM would put into /tmp."""
-        return self.folder / "tmp"
-
-    @property
     def properties(self) -> Path:
         """Spark's configuration, 0600: it may hold the cluster's secret."""
         return self.folder / "spark.properties"
@@ -77,10 +62,7 @@ def take(home: Path) -> Place:
         folder.mkdir(mode=0o700)
         lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
-    place = Place(folder=folder, lock=lock)
-    for part in (place.local, place.temporary):
-        part.mkdir()
-    return place
+    return Place(folder=folder, lock=lock)
 
 
 @contextmanager

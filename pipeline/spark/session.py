@@ -127,11 +127,13 @@ def _is_sparks(error: Exception) -> bool:
 
 
 def _kind(error: Exception) -> str:
-    """The error class that Spark gives (words in capitals), or the type."""
+    """The error class that Spark gives (words in capitals), or the type; of a Java error Java's."""
     with suppress(Exception):
         condition = error.getCondition()  # type: ignore[attr-defined]
         if condition:
             return str(condition)
+    with suppress(Exception):
+        return str(error.java_exception.getClass().getSimpleName())  # type: ignore[attr-defined]
     return type(error).__name__
 
 
@@ -156,7 +158,7 @@ def _launched(settings: Settings) -> SparkSession:
     runtime = java.find()
     place = _held.place = take(settings.home)
     try:
-        configuration.write(place.properties, configuration.of(settings, place))
+        configuration.write(place.properties, configuration.of(settings, place.folder))
         environment = configuration.environment(
             settings.spark_master, java.home_for_spark(runtime, place.folder.parent)
         )

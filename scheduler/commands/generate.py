@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date as Date  # noqa: N812  # `date` is the flag
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
 from pipeline import contract, simulate
-from pipeline.errors import ExitCode, SettingsError
+from pipeline.errors import ExitCode
 from pipeline.wording import visible
 from scheduler import arguments
 from scheduler.commands.common import start as read_settings
@@ -38,7 +37,7 @@ def generate(
     if LIST in faults:
         write(_known())
         return ExitCode.OK
-    days = _days(date, start, end)
+    days = arguments.chosen_days(date, start, end, command="generate")
     settings = read_settings(users=users, seed=seed)
     planted = arguments.faults(faults, {name: fault.rate for name, fault in simulate.FAULTS.items()})
     rules = contract.load(settings.contract)
@@ -64,13 +63,3 @@ def generate(
 def _known() -> str:
     rows = [(fault.name, fault.caught_by, fault.describes) for fault in simulate.FAULTS.values()]
     return "\n".join(columns([("name", "caught by", "what it does"), *rows], ("<", "<", "<"), indent=0))
-
-
-def _days(date: str | None, start: str | None, end: str | None) -> tuple[Date, ...]:
-    if start is None and end is None:
-        return (arguments.yesterday() if date is None else arguments.day(date, "--date"),)
-    if date is not None:
-        raise SettingsError("--date and --start/--end exclude each other.", hint="daygate generate --help")
-    if start is None or end is None:
-        raise SettingsError("--start and --end belong together.", hint="give both")
-    return arguments.days(start, end)
