@@ -203,8 +203,19 @@ def upgrade(url: str) -> str:
             connection.commit()
         if not _check(version(connection), newest):
             _migrate(url)
-        mart_tables.create(connection, mart_tables.missing(connection))
+        try:
+            mart_tables.create(connection, mart_tables.missing(connection))
+        except DatabaseError as error:
+            raise _for_its_owner() if error.sqlstate == _NOT_PERMITTED else error from None
         return newest
+
+
+def _for_its_owner() -> TransientError:
+    """What a login hears that may not change tables: their owner will, so it may try again."""
+    return TransientError(
+        "The database is not at this version, and this login may not bring it there.",
+        hint="daygate db upgrade, with the login of its owner",
+    )
 
 
 def _check(current: str | None, newest: str) -> bool:
@@ -238,9 +249,6 @@ def _migrate(url: str) -> None:
     except exc.DBAPIError as error:
         # SQLAlchemy wraps what the driver raised and adds the statement to it.
         if getattr(error.orig, "pgcode", None) == _NOT_PERMITTED:
-            raise TransientError(
-                "The database is not at this version, and this login may not bring it there.",
-                hint="daygate db upgrade, with the login of its owner",
-            ) from None
+            raise _for_its_owner() from None
         with translated("migrating the database"):
             raise error.orig or error from None

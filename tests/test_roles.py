@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
@@ -11,8 +12,9 @@ import psycopg2
 import pytest
 from staged_days import administer, ask, event, purchase, run_day, stage_day
 
-from pipeline import database
+from pipeline import database, mart_tables
 from pipeline.errors import SettingsError, TransientError
+from pipeline.marts import all_marts
 
 pytest_plugins = ["database_fixtures"]
 
@@ -94,6 +96,20 @@ def test_the_loader_waits_for_the_owner_to_migrate(logins):
         database.upgrade(logins.url("loader"))
 
     assert "owner" in caught.value.hint
+
+
+def test_the_loader_waits_for_the_owner_to_make_a_new_marts_table(logins, monkeypatch):
+    """A mart needs no migration, and its table is the owner's all the same."""
+    database.upgrade(logins.url("owner"))
+    known = all_marts()
+    new = replace(known[0], name="mart_of_tomorrow", grain=("day",), columns=("day date", "visits bigint"))
+    monkeypatch.setattr(mart_tables, "all_marts", lambda: (*known, new))
+    with pytest.raises(TransientError, match="this login may not"):
+        database.upgrade(logins.url("loader"))
+    database.upgrade(logins.url("owner"))
+    database.upgrade(logins.url("loader"))
+
+    assert ask(logins.url("reader"), "SELECT count(*) FROM mart_of_tomorrow") == [(0,)]
 
 
 @pytest.mark.parametrize("relation", PUBLISHED)
