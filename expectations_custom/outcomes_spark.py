@@ -79,18 +79,30 @@ def evaluate(frame: DataFrame, table: RuleTable, *, sample_lines: int, failing: 
     """
     numbered, codes = _numbered(table)
     groups = _groups(numbered, table)
-    words = -(-(len(numbered) + len(CHECKS)) // _WORD)
     with _settings(frame):
-        timed = frame.withColumn("timestamp", F.unix_micros("timestamp"))
-        judged = reduce(DataFrame.unionByName, (_judged(timed, group, words=words) for group in groups))
-        small = _collapsed(judged).persist(StorageLevel.MEMORY_AND_DISK)
+        small = _collapsed(judged(frame, groups)).persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            found = _outcomes(_counted(small, words), numbered, groups=len(groups))
+            found = _outcomes(_counted(small, _words(groups)), numbered, groups=len(groups))
             if failing is not None and any(counts.failed_rows for counts in found.checks.values()):
                 _write(_told(_failures(small), codes), failing)
             return _with_samples(found, frame, _firsts(small, codes, sample_lines), sample_lines)
         finally:
             small.unpersist()
+
+
+def judged(frame: DataFrame, groups: Sequence[_Group]) -> DataFrame:
+    """Every line once for each group, before anything is put together."""
+    timed = frame.withColumn("timestamp", F.unix_micros("timestamp"))
+    return reduce(DataFrame.unionByName, (_judged(timed, group, words=_words(groups)) for group in groups))
+
+
+def groups_of(table: RuleTable) -> list[_Group]:
+    """The rules of a table by what they must know of other lines."""
+    return _groups(_numbered(table)[0], table)
+
+
+def _words(groups: Sequence[_Group]) -> int:
+    return 1 + max(bit for group in groups for bit in group.bits) // _WORD
 
 
 def _numbered(table: RuleTable) -> tuple[list[_Numbered], list[_Reason]]:

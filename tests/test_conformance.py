@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from datetime import date
 from pathlib import Path
 
@@ -108,8 +109,22 @@ def _breaks(rule) -> nw.Expr:
 
 
 @pytest.mark.spark
-def test_the_number_of_jobs_and_shuffles_does_not_depend_on_the_lines(spark, cases, contract, tmp_path):
-    """A checkpoint is the same few jobs for a hundred lines and for thousands; a day's lines are shuffled twice."""
+def test_a_days_lines_are_shuffled_once_for_each_scope(spark, contract, tmp_path):
+    """By session and by event id; of those without an order id, nothing is shuffled by it."""
+    empty = parse_range(b"", first_line=1, first_offset=0, contract=contract, day=DAY).frame
+    empty.write_parquet(tmp_path / "part-00000.parquet")
+    frame = spark.read.parquet(str(tmp_path / "part-00000.parquet"))
+    plan = outcomes_spark.judged(frame, outcomes_spark.groups_of(rules.table(contract)))
+
+    told = plan._jdf.queryExecution().executedPlan().toString()
+    shuffles = re.findall(r"Exchange hashpartitioning\((\w+)#", told)
+    assert sorted(shuffles) == ["event_id", "order_id", "session_id"]
+    assert "isnotnull(order_id" in told
+
+
+@pytest.mark.spark
+def test_the_number_of_jobs_does_not_depend_on_the_lines(spark, cases, contract, tmp_path):
+    """A checkpoint is the same few jobs for a hundred lines and for thousands."""
     few = tmp_path / "few.jsonl"
     few.write_bytes(b"".join(line + b"\n" for line in dirty_days.lines(SEED, 40)))
 
