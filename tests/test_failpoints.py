@@ -52,7 +52,7 @@ def test_whatever_run_dies_wherever_the_service_ends_where_an_undisturbed_one_do
     with Poller(database_url) as poller:
         served = warm_serve(DAYGATE_START_DAY=str(days[0]), DAYGATE_SLACK_WEBHOOK_URL=WEBHOOK, **LANDING)
         wait_for(lambda: rests(len(days)), 4 * PATIENCE)
-        wait_for(lambda: is_clean(database_url, settings.home), 10)
+        wait_for(lambda: is_clean(database_url, settings.home))
     killed = [told["day"] for told in served.events("run.ended") if told.get("signal") == "SIGKILL"]
     code = served.end()
 
@@ -81,7 +81,7 @@ def test_a_service_that_dies_around_a_run_goes_on_where_it_was(
             assert served.process.wait(timeout=2 * PATIENCE) == -signal.SIGKILL, place
         served = warm_serve(DAYGATE_START_DAY=str(days[0]), DAYGATE_SLA_TIME="00:00", **LANDING)
         wait_for(lambda: rests(2), 2 * PATIENCE)
-        wait_for(lambda: is_clean(database_url, settings.home), 10)
+        wait_for(lambda: is_clean(database_url, settings.home))
     assert served.end() == 0
 
     assert_invariants(database_url, settings.home)
