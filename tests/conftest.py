@@ -26,15 +26,15 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("daygate")
 
 DAY = date(2026, 1, 15)
-#: They start a server or a process; a test that uses one is `long`.
-STARTERS = {"server_url", "warm_python"}
+#: They start a server, a process, a browser or Java; a test that uses one is `long`.
+STARTERS = {"server_url", "warm_python", "chromium", "spark"}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """What needs a server or a process of its own is no part of `make test-fast`."""
     for item in items:
-        if STARTERS & set(item.fixturenames):
+        if STARTERS & set(item.fixturenames) or item.get_closest_marker("spark"):
             item.add_marker("long")
 
 

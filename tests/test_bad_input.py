@@ -1,6 +1,8 @@
 """The bad-input matrix: what becomes of every hostile line and file, by the row of the matrix.
 
 A row that is rejected keeps its line number, its bytes and a problem, and touches no neighbour.
+
+Long because it is the matrix, row after row.
 """
 
 from __future__ import annotations

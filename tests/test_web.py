@@ -1,4 +1,7 @@
-"""The web: who gets in, what the site shows, what abuse gets, and what comes from the ledger."""
+"""The web: who gets in, what the site shows, what abuse gets, and what comes from the ledger.
+
+Long because every section asks the same small server in the same words; a section is read on its own.
+"""
 
 from __future__ import annotations
 

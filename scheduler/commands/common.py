@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline import settings as all_settings
 from pipeline.errors import ExitCode
 from pipeline.records import DaySummary, Verdict
 from pipeline.settings import Settings
+from scheduler import report_text
+from scheduler.output import look_of, write
 from scheduler.screen import configure_logging
+
+if TYPE_CHECKING:
+    from scheduler.app import RunOutcome
 
 #: Failing lines shown per check when nobody asked for a number: enough to see the kind of defect.
 FEW_SAMPLES: Final = 5
@@ -23,6 +30,23 @@ def start(*, short_alerts: bool = False, **flags: Any) -> Settings:
     settings = all_settings.load(**{name: value for name, value in flags.items() if value is not None})
     configure_logging(settings.log_level, short_alerts=short_alerts)
     return settings
+
+
+def tell_run(outcome: RunOutcome, timings: Mapping[str, float], *, took: float, settings: Settings) -> ExitCode:
+    """Print how a run ended, and return its exit code."""
+    write(
+        report_text.ran(
+            outcome.summary,
+            outcome.report,
+            page=outcome.page,
+            unchanged=outcome.unchanged,
+            timings=timings,
+            took=took,
+            samples=min(FEW_SAMPLES, settings.sample_lines),
+            look=look_of(sys.stdout),
+        )
+    )
+    return code_of_run(outcome.summary)
 
 
 def code_of_run(summary: DaySummary) -> ExitCode:

@@ -14,7 +14,7 @@ from scheduler.arguments import day as read_day
 from scheduler.arguments import day_for, days, yesterday
 from scheduler.boundary import complain, worst
 from scheduler.commands import common
-from scheduler.commands.common import FEW_SAMPLES, code_of_run
+from scheduler.commands.common import code_of_run
 from scheduler.output import look_of, write
 from scheduler.screen import progress
 
@@ -28,19 +28,7 @@ def run(*, date: str | None, file: Path | None, engine: EngineChoice | None, for
     began = monotonic()
     with progress() as shown:
         outcome = app.run_day(settings, day, file=file, engine=engine, force=force, progress=shown)
-    write(
-        report_text.ran(
-            outcome.summary,
-            outcome.report,
-            page=outcome.page,
-            unchanged=outcome.unchanged,
-            timings=shown.timings,
-            took=monotonic() - began,
-            samples=min(FEW_SAMPLES, settings.sample_lines),
-            look=look_of(sys.stdout),
-        )
-    )
-    return code_of_run(outcome.summary)
+    return common.tell_run(outcome, shown.timings, took=monotonic() - began, settings=settings)
 
 
 def _day(given: str | None, file: Path | None) -> Date:

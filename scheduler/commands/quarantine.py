@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -13,11 +12,11 @@ from scheduler import quarantine_text, report_text
 from scheduler.arguments import day as read_day
 from scheduler.commands import common
 from scheduler.commands.common import FEW_SAMPLES
-from scheduler.output import Look, look_of, write
+from scheduler.output import look_of, write
 from scheduler.screen import progress
 
 if TYPE_CHECKING:
-    from scheduler.app import RunOutcome
+    pass
 
 #: How the day is named where it is refused.
 _DAY: Final = "DAY"
@@ -68,11 +67,11 @@ def replay(day: str, *, file: Path, dry_run: bool) -> int:
         done = repair.replay_lines(settings, wanted, file, dry_run=dry_run, progress=shown)
     if done.recovery is not None:
         write(quarantine_text.recovered(done.recovery, day=wanted, dry=dry_run, look=look) + "\n")
-    samples = min(FEW_SAMPLES, settings.sample_lines)
     if isinstance(done, repair.Tried):
+        samples = min(FEW_SAMPLES, settings.sample_lines)
         write(report_text.tried(done.report, day=wanted, took=monotonic() - began, samples=samples, look=look))
         return common.code_of(done.report.verdict)
-    return _ran(done.outcome, shown.timings, took=monotonic() - began, samples=samples, look=look)
+    return common.tell_run(done.outcome, shown.timings, took=monotonic() - began, settings=settings)
 
 
 def release(day: str, *, reason: str, by: str | None) -> int:
@@ -84,21 +83,4 @@ def release(day: str, *, reason: str, by: str | None) -> int:
     began = monotonic()
     with progress() as shown:
         outcome = repair.release_day(settings, wanted, reason=reason, by=by, progress=shown)
-    samples = min(FEW_SAMPLES, settings.sample_lines)
-    return _ran(outcome, shown.timings, took=monotonic() - began, samples=samples, look=look_of(sys.stdout))
-
-
-def _ran(outcome: RunOutcome, timings: Mapping[str, float], *, took: float, samples: int, look: Look) -> int:
-    write(
-        report_text.ran(
-            outcome.summary,
-            outcome.report,
-            page=outcome.page,
-            unchanged=outcome.unchanged,
-            timings=timings,
-            took=took,
-            samples=samples,
-            look=look,
-        )
-    )
-    return common.code_of_run(outcome.summary)
+    return common.tell_run(outcome, shown.timings, took=monotonic() - began, settings=settings)
