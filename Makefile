@@ -133,6 +133,12 @@ format: $(VENV)/.dev ## Rewrite the sources in the project's style
 docs: $(VENV)/.dev ## Write the generated parts of the documents anew
 	@$(BIN)/python tests/docs_parts.py --write
 
+dashboard: $(VENV)/.base ## The last 30 days at a glance
+	@$(BIN)/daygate dashboard
+
+site: $(VENV)/.base ## Make the whole site anew from the database
+	@$(BIN)/daygate docs build
+
 docs-export: $(VENV)/.base ## Write gx/*.json anew after changing checks
 	@$(BIN)/python -m gx.export
 

@@ -163,7 +163,8 @@ def trends(figures: Figures, place: Place) -> str:
     by_check: dict[str, dict[date, CheckOfDay]] = {}
     for check in figures.checks:
         by_check.setdefault(check.id, {})[check.day] = check
-    checks = [_trend(check, by_check[check], shown, place) for check in CHECK_IDS if check in by_check]
+    labels = [spoken().short(day) for day in shown]
+    checks = [_trend(check, by_check[check], shown, labels, place) for check in CHECK_IDS if check in by_check]
     return place.render(
         "trends.html",
         "trends",
@@ -171,8 +172,8 @@ def trends(figures: Figures, place: Place) -> str:
         days=len(shown),
         first=shown[0] if shown else figures.start,
         last=figures.end,
-        volumes=_volumes(figures, shown) if checks else (),
-        conversion=_conversion(figures, shown) if checks else None,
+        volumes=_volumes(figures, shown, labels) if checks else (),
+        conversion=_conversion(figures, shown, labels) if checks else None,
     )
 
 
@@ -285,7 +286,9 @@ def _cell(day: date, run: DaySummary | None, figures: Figures, place: Place) -> 
     return row if run is not None or due else row | {"state": NOT_DUE}
 
 
-def _trend(check: str, found: Mapping[date, CheckOfDay], shown: Sequence[date], place: Place) -> dict[str, Any]:
+def _trend(
+    check: str, found: Mapping[date, CheckOfDay], shown: Sequence[date], labels: Sequence[str], place: Place
+) -> dict[str, Any]:
     say = spoken()
     judged = [found.get(day) for day in shown]
     failed = [one.day for one in judged if one is not None and one.verdict is not Verdict.PASS]
@@ -305,7 +308,7 @@ def _trend(check: str, found: Mapping[date, CheckOfDay], shown: Sequence[date], 
         "chart": charts.chart(
             named(check),
             id=f"check-{check}",
-            labels=[say.short(day) for day in shown],
+            labels=labels,
             series=[
                 Series(
                     name=say("figure.good_lines"),
@@ -321,7 +324,7 @@ def _trend(check: str, found: Mapping[date, CheckOfDay], shown: Sequence[date], 
     }
 
 
-def _volumes(figures: Figures, shown: Sequence[date]) -> list[Chart]:
+def _volumes(figures: Figures, shown: Sequence[date], labels: Sequence[str]) -> list[Chart]:
     by_day = figures.by_day
     runs = [by_day.get(day) for day in shown]
     bad = frozenset(n for n, run in enumerate(runs) if run is not None and state_of(run) not in (PASSED, RELEASED))
@@ -331,16 +334,16 @@ def _volumes(figures: Figures, shown: Sequence[date]) -> list[Chart]:
         return [None if run is None else of(run) for run in kept]
 
     return [
-        _bars("events", values(lambda run: run.lines, published=False), shown, bad, count),
-        _bars("users", values(lambda run: run.unique_users, published=True), shown, bad, count),
-        _bars("revenue", values(lambda run: float(run.revenue), published=True), shown, bad, count),
+        _bars("events", values(lambda run: run.lines, published=False), labels, bad, count),
+        _bars("users", values(lambda run: run.unique_users, published=True), labels, bad, count),
+        _bars("revenue", values(lambda run: float(run.revenue), published=True), labels, bad, count),
     ]
 
 
 def _bars(
     name: str,
     values: Sequence[float | None],
-    shown: Sequence[date],
+    labels: Sequence[str],
     bad: frozenset[int],
     written: Callable[[float], str],
 ) -> Chart:
@@ -349,7 +352,7 @@ def _bars(
     return charts.chart(
         title,
         id=f"trend-{name}",
-        labels=[say.short(day) for day in shown],
+        labels=labels,
         series=[Series(name=say(f"figure.{name}"), values=values, kind="bars", bad=bad)],
         scale=charts.from_zero(values),
         shown=written,
@@ -357,7 +360,7 @@ def _bars(
     )
 
 
-def _conversion(figures: Figures, shown: Sequence[date]) -> Chart:
+def _conversion(figures: Figures, shown: Sequence[date], labels: Sequence[str]) -> Chart:
     say = spoken()
     platforms = sorted({one.platform for one in figures.conversions})[:6]
     rates = {(one.day, one.platform): one.rate for one in figures.conversions}
@@ -369,7 +372,7 @@ def _conversion(figures: Figures, shown: Sequence[date]) -> Chart:
     return charts.chart(
         say("trends.conversion_of"),
         id="trend-conversion",
-        labels=[say.short(day) for day in shown],
+        labels=labels,
         series=series,
         scale=charts.from_zero(value for one in series for value in one.values),
         shown=written,

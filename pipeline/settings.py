@@ -38,7 +38,7 @@ FLAG_VARIABLES: Final = frozenset(
     for name in (
         *("DATE", "START", "END", "DAYS", "FILE", "FORCE", "OUTPUT_FORMAT", "REPORT", "FAILED_ROWS"),
         *("EVENTS", "OUTPUT", "FAULT", "WRITE", "THRESHOLD", "SEVERITY", "EXPLAIN"),
-        *("CHECK", "RULE", "LIMIT", "DRY_RUN", "REASON", "BY", "RETRY", "DISMISS", "WAIT", "INPUT"),
+        *("CHECK", "RULE", "LIMIT", "DRY_RUN", "REASON", "BY", "HTML", "OPEN", "RETRY", "DISMISS", "WAIT", "INPUT"),
     )
 )
 #: Variables that are not settings: where the file is.

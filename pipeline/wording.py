@@ -18,6 +18,8 @@ def visible(text: str, *, limit: int = 200) -> str:
         limit: characters of `text` that are kept; what is longer ends in an ellipsis.
     """
     cut = text if len(text) <= limit else text[: limit - 1] + "…"
+    if cut.isprintable():
+        return cut
     return "".join(_escaped(c) if unicodedata.category(c) in _UNSHOWABLE else c for c in cut)
 
 

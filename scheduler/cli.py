@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from scheduler.cli_docs import dashboard, docs
 from scheduler.cli_quarantine import quarantine, release
 
 #: The \\b keeps the lines as they stand.
@@ -37,6 +38,7 @@ app = typer.Typer(
 database = typer.Typer(help="Look after the database.", rich_markup_mode=None)
 app.add_typer(database, name="db")
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(docs, name="docs")
 
 
 class OutputFormat(StrEnum):
@@ -345,3 +347,4 @@ def upgrade(
 
 
 app.command()(release)
+app.command()(dashboard)

@@ -25,6 +25,7 @@ from pipeline.words import speaking
 
 if TYPE_CHECKING:
     from gx.pages import Place
+    from gx.site import PageFacts
 
 log = logging.getLogger(__name__)
 
@@ -252,13 +253,15 @@ class _Building:
         from gx.site import page_of
 
         result = stored.result_of(report, run_id=run.run_id, settings=self._settings, table=self._table)
-        published.write(self._fresh, {run_path(run.run_id): page_of(result, _facts(run, report, stored.added(report)))})
+        published.write(self._fresh, {run_path(run.run_id): page_of(result, facts_of(run, report))})
         published.copy_assets(self._fresh / "runs" / run.run_id)
         self.runs += 1
 
 
-def _facts(run: DaySummary, report: dict[str, Any], added: list[tuple[str, Verdict]]) -> Any:
+def facts_of(run: DaySummary, report: dict[str, Any]) -> PageFacts:
+    """What the page of a run says beside the validation, as the ledger keeps it."""
     from gx.site import PageFacts
+    from gx.stored import added
 
     release = None
     if run.released_by is not None and run.release_reason is not None and run.released_run is not None:
@@ -277,7 +280,7 @@ def _facts(run: DaySummary, report: dict[str, Any], added: list[tuple[str, Verdi
         generated_at=run.finished_at or run.started_at,
         problems=tuple(report.get("problems") or ()),
         release=release,
-        added=tuple(added),
+        added=tuple(added(report)),
     )
 
 

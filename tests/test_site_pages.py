@@ -248,7 +248,7 @@ def test_text_and_marks_have_enough_contrast(scheme: int) -> None:
 # -- languages -----------------------------------------------------------------------------------
 
 #: Words that are alike in every language: names, ids, units, commands.
-ALIKE = re.compile(r"daygate|Great Expectations|SHA-256|KST|JSON|null|ID|Asia/Seoul|\[\w+\]", re.IGNORECASE)
+ALIKE = re.compile(r"daygate|Great Expectations|SHA-256|KST|JSON|null|\bID\b|Asia/Seoul|\[\w+\]", re.IGNORECASE)
 
 
 def latin(source: str) -> set[str]:
