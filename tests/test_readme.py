@@ -49,3 +49,11 @@ def test_every_make_target_the_readme_names_exists():
     targets = set(re.findall(r"^([a-z-]+):", (docs_parts.README.parent / "Makefile").read_text("utf-8"), re.MULTILINE))
 
     assert set(re.findall(r"make ([a-z-]+)", TEXT)) - {"lists"} <= targets | {"lists"}
+
+
+@pytest.mark.parametrize("file", sorted({*docs_parts.FILES, *docs_parts.ROOT.glob("*.md")}), ids=lambda file: file.name)
+def test_every_link_to_a_file_leads_somewhere(file):
+    """Documents name only what is there."""
+    links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", file.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (file.parent / link).exists()] == []
