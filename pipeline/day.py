@@ -35,6 +35,8 @@ from pipeline.delivery import take, verify_unchanged
 from pipeline.errors import BusyError, DaygateError, ExitCode, RefusedFile, StepFailed, tells_to_stop
 from pipeline.failpoints import failpoint
 from pipeline.files import replace_file
+from pipeline.load import LoadReceipt
+from pipeline.marts import MartTables
 from pipeline.progress import Progress
 from pipeline.records import (
     Alert,
@@ -128,31 +130,62 @@ class DayRunner:
                     return DayOutcome(summary=published, report=None)
                 engine = engines.choose(order.engine, self.settings, delivery)
                 with self._attempt(connection, order, engine, delivery) as run:
-                    return self._judge(connection, order, run, delivery, engine)
+                    _require_last(connection, order)
+                    staged = self._stage(run, delivery, engine)
+                    report, closed = self._check(connection, run, staged, order.release)
+                    if report.verdict is not Verdict.PASS and order.release is None:
+                        return self._block(run, staged, report, closed)
+                    receipt = self._load(run, staged, report)
+                    tables = self._marts(run, receipt)
+                    return self._publish(run, staged, report, receipt, tables, order.release)
 
-    def _judge(
-        self, connection: Connection, order: DayOrder, run: Run, delivery: Delivery, engine: Engine
-    ) -> DayOutcome:
-        _require_last(connection, order)
+    def _stage(self, run: Run, delivery: Delivery, engine: Engine) -> Staged:
+        def stage() -> Staged:
+            return engines.stage(
+                self.settings,
+                engine,
+                delivery,
+                day=run.day,
+                contract=self.contract,
+                folder=run.folder / "staged",
+                on_progress=self.progress.advance,
+                meanwhile=self.meanwhile,
+            )
+
         with self._step("stage"):
-            staged = self._repeated("stage", lambda: self._stage(delivery, engine, run))
+            return self._repeated("stage", stage)
+
+    def _check(
+        self, connection: Connection, run: Run, staged: Staged, released: Release | None
+    ) -> tuple[CheckReport, list[Alert]]:
         with self._step("check"):
             report, closed = self._repeated("check", lambda: self.gate(staged, run))
-            if order.release is not None:
-                release.require_same_answer(connection, order.release, report)
-        if report.verdict is not Verdict.PASS and order.release is None:
-            return self._block(run, staged, report, closed)
-        return self._publish(run, staged, report, order.release)
+            if released is not None:
+                release.require_same_answer(connection, released, report)
+        return report, closed
 
-    def _publish(self, run: Run, staged: Staged, report: CheckReport, released: Release | None) -> DayOutcome:
+    def _load(self, run: Run, staged: Staged, report: CheckReport) -> LoadReceipt:
         with self._step("load"):
             receipt = self._repeated(
                 "load",
                 lambda: engines.load(self.settings, self.database_url, run, staged, report, self.contract),
             )
             self._keep_out(run, staged, report)
+        return receipt
+
+    def _marts(self, run: Run, receipt: LoadReceipt) -> MartTables:
         with self._step("marts"):
-            tables = self._repeated("marts", lambda: marts.build(self.database_url, run, receipt))
+            return self._repeated("marts", lambda: marts.build(self.database_url, run, receipt))
+
+    def _publish(
+        self,
+        run: Run,
+        staged: Staged,
+        report: CheckReport,
+        receipt: LoadReceipt,
+        tables: MartTables,
+        released: Release | None,
+    ) -> DayOutcome:
         with self._step("publish"):
             if released is None:
                 done = alerts.day_completed(run=run, report=report, rows=receipt.rows, totals=tables)
@@ -253,18 +286,6 @@ class DayRunner:
     def _unchanged(self, published: DaySummary, delivery: Delivery) -> bool:
         same_rules = published.contract_sha256 in (None, self.contract.sha256)
         return published.delivery_sha256 == delivery.sha256 and same_rules
-
-    def _stage(self, delivery: Delivery, engine: Engine, run: Run) -> Staged:
-        return engines.stage(
-            self.settings,
-            engine,
-            delivery,
-            day=run.day,
-            contract=self.contract,
-            folder=run.folder / "staged",
-            on_progress=self.progress.advance,
-            meanwhile=self.meanwhile,
-        )
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:
