@@ -158,6 +158,9 @@ fault-table: $(VENV)/.dev ## List the faults and their tests in docs/faults.md
 bench: $(VENV)/.base .venv-bench/.done ## Measure against everybody else, into benchmarks/RESULTS.md (an hour)
 	@$(BIN)/python -m benchmarks --bench-python .venv-bench/bin/python $(BENCH)
 
+bench-engines: $(VENV)/.base $(VENV)/.spark ## Check 1, 2 and 4 million events on pandas and on Spark (minutes)
+	@$(BIN)/python -m benchmarks.engines
+
 bench-quick: $(VENV)/.base .venv-bench/.done ## The same on small files, into .bench/ (three minutes)
 	@$(BIN)/python -m benchmarks --bench-python .venv-bench/bin/python --sizes 20000 100000 --rounds 1 --slow-rounds 1 \
 		--day-rounds 1 --original-events 20000 --memory --results .bench/quick
