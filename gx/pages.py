@@ -366,9 +366,7 @@ def _conversion(figures: Figures, shown: Sequence[date], labels: Sequence[str]) 
     rates = {(one.day, one.platform): one.rate for one in figures.conversions}
     series = [Series(name=name, values=[rates.get((day, name)) for day in shown]) for name in platforms]
 
-    def written(value: float) -> str:
-        return f"{value:.2f} %"
-
+    written = "{:.2f} %".format
     return charts.chart(
         say("trends.conversion_of"),
         id="trend-conversion",
@@ -390,9 +388,8 @@ def _ranged(name: str, values: Iterable[float | None], written: Callable[[float]
 
 
 def _kept_out(run: DaySummary, checks: Sequence[CheckOfDay]) -> dict[str, Any]:
-    worst = max(checks, key=lambda check: check.failed_rows, default=None)
-    if worst is None or not worst.failed_rows:
-        worst = None
+    failing = [check for check in checks if check.failed_rows]
+    worst = max(failing, key=lambda check: check.failed_rows, default=None)
     return {
         "lines": run.quarantined,
         "share": f"{100 * run.quarantined / run.lines:.2f} %" if run.lines else "–",

@@ -103,3 +103,13 @@ def test_make_help_lists_every_target():
     listed = [line.split()[1] for line in shown.splitlines() if line.startswith("  make ")]
 
     assert sorted(listed) == sorted(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
+
+
+def test_every_decision_has_a_number_of_its_own():
+    """`docs/adr/0007-….md` begins with `# 0007 · …`, and there is one of them."""
+    decisions = [path for path in files(".md") if path.parent == ROOT / "docs" / "adr"]
+    numbers = [path.name[:4] for path in decisions]
+    texts = {path: path.read_text(encoding="utf-8") for path in decisions}
+
+    assert sorted(set(numbers)) == sorted(numbers)
+    assert [path.name for path, text in texts.items() if not text.startswith(f"# {path.name[:4]} · ")] == []
