@@ -67,7 +67,8 @@ def main() -> None:
             postgres.stop(home)
     smallest = found[SIZES[0]]
     for size, (wall, cpu) in found.items():
-        print(f"{size:>5} days: {wall * 1000:7.1f} ms wall, {cpu * 1000:6.1f} ms CPU, ×{cpu / smallest[1]:.2f} CPU")
+        against = f"×{wall / smallest[0]:.2f} wall, ×{cpu / smallest[1]:.2f} CPU"
+        print(f"{size:>5} days: {wall * 1000:7.1f} ms wall, {cpu * 1000:6.1f} ms CPU, {against}")
     if given.json is not None:
         rows = [{"days": size, "wall_seconds": wall, "cpu_seconds": cpu} for size, (wall, cpu) in found.items()]
         given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
