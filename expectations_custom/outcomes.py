@@ -28,7 +28,7 @@ from expectations_custom.prepared import Prepared
 from expectations_custom.rule import Rule, RuleTable, Windows
 
 #: Lines judged at a time.
-_STRETCH: Final = 1 << 17
+_STRETCH: Final = 1 << 16
 #: Lines whose windows are taken at a time, about.
 _DEALT: Final = 1 << 19
 #: Texts of helper columns are few; held as categories they take a quarter.

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
+from itertools import chain
 from typing import Any, Final, NoReturn
+
+import msgspec
 
 from pipeline.contract import OrderTotal
 from pipeline.parse_slow import DEPTH_CAP, UNSTORABLE, decimal, deeper_than, fits_decimal
@@ -15,6 +18,9 @@ _EXACT: Final = Context(prec=100, traps=[Inexact, InvalidOperation, Overflow])
 #: PostgreSQL expands a jsonb number to all its digits; far fewer than its own limit are plenty.
 _LONGEST_NUMBER: Final = 1000
 _MOST_UNITS: Final = 10**9
+#: Whole numbers below it are read fast; sums of their products are far from any limit.
+_PLAIN: Final = 10**9
+_DECODE: Final = msgspec.json.Decoder().decode
 #: Won. Beyond it a total and its details could not be compared in 38 digits.
 _MOST_MONEY: Final = 10**19
 
@@ -54,6 +60,44 @@ class _Repeated:
 
 def read(text: str, order: OrderTotal) -> Details:
     """Read the document; anything but order details in exact numbers is unreadable, never guessed."""
+    return _read_plain(text, order) or read_exactly(text, order)
+
+
+def _read_plain(text: str, order: OrderTotal) -> Details | None:
+    """The details of a flat document of texts and whole numbers, in a tenth of the time; None for any other.
+
+    Without a backslash, `":` ends a key and occurs nowhere else (white space before the colon makes the count too
+    small): as many of it as keys that were found means that no key is there twice.
+    """
+    if "\\" in text:
+        return None
+    try:
+        document = _DECODE(text)
+        items = document[order.items]
+        amounts = [(item[order.item_price], item[order.item_quantity]) for item in items]
+        values = [value for part in (document, *items) for value in part.values() if value is not items]
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError, LookupError, TypeError, AttributeError):
+        return None
+    keys = len(document) + sum(map(len, items))
+    if text.count('":') != keys or type(items) is not list or not all(map(_is_plain, values)):
+        return None
+    discount, shipping = (
+        0 if found is None else found for found in map(document.get, (order.discount, order.shipping))
+    )
+    numbers = [discount, shipping, *chain.from_iterable(amounts)]
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        return None
+    total = sum(price * quantity for price, quantity in amounts)
+    return Details(items_total=Decimal(total), discount=Decimal(discount), shipping=Decimal(shipping))
+
+
+def _is_plain(value: object) -> bool:
+    """A value that every reader takes alike and PostgreSQL can hold."""
+    return value is None or type(value) is str or (type(value) is int and -_PLAIN < value < _PLAIN)
+
+
+def read_exactly(text: str, order: OrderTotal) -> Details:
+    """The same, one value at a time in exact numbers: what the fast reading must equal."""
     try:
         document = _decode(text)
     except _Unstorable:

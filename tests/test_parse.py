@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from staging_fixtures import CONTRACT, DAY, DETAILS, VIEW, line, row_between_good_lines, rows_of, with_raw
 
 from pipeline import contract as contracts
-from pipeline import parse, timestamps
+from pipeline import order_details, parse, timestamps
 from pipeline.parse_scan import KeyTable, scan
 from pipeline.parse_slow import deeper_than
 from pipeline.settings import ZONE
@@ -345,3 +345,48 @@ def test_a_line_that_only_one_reader_takes_costs_its_neighbours_nothing():
     assert fast.frame["problems"].to_list() == [None, None, None, "|line:json|"]
     assert fast.frame.to_dicts() == exact.frame.to_dicts()
     assert fast.lines_with_unknown_keys == exact.lines_with_unknown_keys == 2
+
+
+details_numbers = st.integers(-3, 10**9) | st.sampled_from([1.5, 10**25, -0.0, 1e300, True, None, "3", [], {}])
+details_items = st.lists(
+    st.dictionaries(st.sampled_from(["product_id", "quantity", "unit_price", "x"]), details_numbers, max_size=4)
+    | details_numbers,
+    max_size=3,
+)
+details_texts = st.builds(
+    lambda pairs, separators: (
+        "{" + separators[0].join(json.dumps(key) + separators[1] + json.dumps(value) for key, value in pairs) + "}"
+    ),
+    st.lists(
+        st.tuples(st.just("products"), details_items | details_numbers)
+        | st.tuples(st.sampled_from(["discount_amount", "shipping_fee", "coupon_code", "é"]), details_numbers),
+        max_size=5,
+    ),
+    st.sampled_from([(",", ":"), (", ", ": "), (" ,", " : ")]),
+)
+
+
+@settings(max_examples=300)
+@given(details_texts | st.text(max_size=20))
+@example('{"products":[],"products":[]}')
+@example('{"products":{}}')
+@example('{"products":""}')
+@example('{"products":[{"quantity":1,"quantity":2,"unit_price":3}]}')
+@example('{"products":[{"quantity":2,"unit_price":3}],"coupon_code":1e-2000}')
+@example('{"products":[],"coupon_code":' + "9" * 1001 + "}")
+@example('{"products":[],"coupon_code":' + "[" * 65 + "]" * 65 + "}")
+def test_plain_order_details_mean_what_exact_ones_mean(text):
+    """The quick reading of orders never says anything else than the exact one."""
+    order = CONTRACT.order_total
+
+    assert order_details.read(text, order) == order_details.read_exactly(text, order)
+
+
+def test_ordinary_order_details_are_read_quickly(monkeypatch):
+    """What shops write is not left to the exact reading."""
+    monkeypatch.setattr(order_details, "read_exactly", None)
+    text = (
+        '{"products":[{"product_id":"P0001","quantity":2,"unit_price":1000}],"discount_amount":null,"coupon_code":"X"}'
+    )
+
+    assert order_details.read(text, CONTRACT.order_total).items_total == 2000
