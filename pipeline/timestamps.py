@@ -17,7 +17,8 @@ import polars as pl
 
 from pipeline.settings import ZONE
 
-_WIDTH: Final = 35  # YYYY-MM-DDTHH:MM:SS.fffffffff+HH:MM
+_SHORTEST: Final = len("YYYY-MM-DDTHH:MM:SS")
+_LONGEST: Final = len("YYYY-MM-DDTHH:MM:SS.fffffffff+HH:MM")
 _SECOND: Final = 1_000_000
 _MICROSECOND: Final = timedelta(microseconds=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -27,7 +28,7 @@ _LAST: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 _DAYS: Final = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], dtype=np.int64)
 
 Ints = npt.NDArray[np.int64]
-Digits = npt.NDArray[np.int16]
+Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 
 
@@ -47,55 +48,76 @@ def _naive_offset(day: date) -> int:
 
 def instants(texts: pl.Series, day: date) -> pl.Series:
     """Microseconds since the epoch (UTC), one per text; null where the text is null or is no instant."""
-    width = texts.str.len_bytes().fill_null(0)
-    # A byte matrix needs equal widths; too long and non-ASCII texts (padded by characters) become blanks.
-    padded = texts.str.pad_end(_WIDTH, " ").fill_null("")
-    padded = pl.select(
-        pl.when(padded.str.len_bytes() == _WIDTH).then(padded).otherwise(pl.lit(" " * _WIDTH))
-    ).to_series()
-    joined = "".join(padded.to_list()).encode()
-    matrix = np.frombuffer(joined, dtype=np.uint8).reshape(len(texts), _WIDTH)
-    micros, valid = _read(matrix, np.minimum(width.to_numpy().astype(np.int64), _WIDTH), _naive_offset(day))
+    widths = texts.str.len_bytes()
+    micros = np.zeros(len(texts), dtype=np.int64)
+    valid = np.zeros(len(texts), dtype=bool)
+    naive_offset = _naive_offset(day)
+    for width in widths.unique().drop_nulls().to_list():
+        if _SHORTEST <= width <= _LONGEST:
+            rows = (widths == width).fill_null(value=False)
+            mine = rows.to_numpy()
+            micros[mine], valid[mine] = _read(_columns(texts.filter(rows), width), naive_offset)
     values = pl.Series(texts.name, micros, dtype=pl.Int64)
     return pl.select(pl.when(pl.Series(valid)).then(values)).to_series().rename(texts.name)
 
 
-def _read(text: npt.NDArray[np.uint8], width: Ints, naive_offset: int) -> tuple[Ints, Flags]:
-    """Microseconds and validity of right-padded texts (rows of a byte matrix)."""
-    digit = text.astype(np.int16) - 48
-    is_digit = (digit >= 0) & (digit <= 9)
-    clock, valid = _clock(text, digit, is_digit)
-    rows = np.arange(len(text))
-
-    def at(index: Ints) -> Ints:
-        return np.clip(index, 0, _WIDTH - 1)
-
-    zulu = text[rows, at(width - 1)] == ord("Z")
-    sign = text[rows, at(width - 6)]
-    shifted = (width >= 25) & ((sign == ord("+")) | (sign == ord("-"))) & (text[rows, at(width - 3)] == ord(":"))
-    end = np.where(zulu, width - 1, np.where(shifted, width - 6, width))
-    minutes = np.zeros(len(text), dtype=np.int64)
-    for place, unit in ((5, 600), (4, 60), (2, 10), (1, 1)):
-        index = at(width - place)
-        valid &= ~shifted | is_digit[rows, index]
-        minutes += digit[rows, index].astype(np.int64) * unit
-    hours_digit = digit[rows, at(width - 5)] * 10 + digit[rows, at(width - 4)]
-    valid &= ~shifted | ((hours_digit <= 23) & (digit[rows, at(width - 2)] <= 5))
-    offset = np.where(
-        shifted, np.where(sign == ord("-"), -minutes, minutes) * 60 * _SECOND, np.where(zulu, 0, naive_offset)
-    )
-    fraction, fraction_valid = _fraction(text, digit, is_digit, end)
-    micros = clock + fraction - offset
-    return micros, valid & fraction_valid & (width >= 19) & (micros >= _FIRST) & (micros <= _LAST)
+def _columns(texts: pl.Series, width: int) -> Bytes:
+    """The bytes of texts of that width: one row a place in the text, one column a text."""
+    array = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    _, offsets, data = array.buffers()
+    begin = int(np.frombuffer(offsets, dtype=np.int64)[array.offset])
+    matrix = np.frombuffer(data, dtype=np.uint8, count=len(texts) * width, offset=begin)
+    return np.ascontiguousarray(matrix.reshape(len(texts), width).T)
 
 
-def _clock(text: npt.NDArray[np.uint8], digit: Digits, is_digit: Flags) -> tuple[Ints, Flags]:
+def _read(text: Bytes, naive_offset: int) -> tuple[Ints, Flags]:
+    """Microseconds and validity of texts of one width (columns of a byte matrix)."""
+    width = len(text)
+    zulu = text[-1] == ord("Z")
+    shifted = np.zeros(text.shape[1], dtype=bool)
+    if width >= 25:
+        shifted = ((text[-6] == ord("+")) | (text[-6] == ord("-"))) & (text[-3] == ord(":")) & ~zulu
+    micros = np.zeros(text.shape[1], dtype=np.int64)
+    valid = np.zeros(text.shape[1], dtype=bool)
+    for rows, end in ((zulu, width - 1), (shifted, width - 6), (~zulu & ~shifted, width)):
+        if rows.all():
+            return _read_to(text, end, naive_offset)
+        if rows.any():
+            micros[rows], valid[rows] = _read_to(text[:, rows], end, naive_offset)
+    return micros, valid
+
+
+def _read_to(text: Bytes, end: int, naive_offset: int) -> tuple[Ints, Flags]:
+    """Texts of one width whose offset from UTC begins at `end`: nothing, `Z`, or `±HH:MM`."""
+    digit = text - np.uint8(48)  # what is no digit wraps beyond 9
+    is_digit = digit <= 9
+    micros, valid = _clock(text, digit, is_digit)
+    if end > _SHORTEST:
+        fraction, fraction_valid = _fraction(text, digit, is_digit, end)
+        micros += fraction
+        valid &= fraction_valid
+    if end == len(text):
+        micros -= naive_offset
+    elif end == len(text) - 6:
+        hours, minutes = _two(digit, end + 1), _two(digit, end + 4)
+        valid &= is_digit[[end + 1, end + 2, end + 4, end + 5]].all(axis=0) & (hours <= 23) & (minutes <= 59)
+        ahead = (hours * 60 + minutes) * (60 * _SECOND)
+        micros -= np.where(text[end] == ord("-"), -ahead, ahead)
+    return micros, valid & (micros >= _FIRST) & (micros <= _LAST)
+
+
+def _two(digit: Bytes, place: int) -> Ints:
+    """The number of two digits at that place."""
+    return digit[place].astype(np.int64) * 10 + digit[place + 1]
+
+
+def _clock(text: Bytes, digit: Bytes, is_digit: Flags) -> tuple[Ints, Flags]:
     """The first 19 characters as microseconds since the epoch, as if UTC."""
-    valid = is_digit[:, [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18]].all(axis=1)
-    valid &= (text[:, [4, 7, 10, 13, 16]] == np.frombuffer(b"--T::", dtype=np.uint8)).all(axis=1)
-    place = digit[:, :19].T.astype(np.int64)
-    year = place[0] * 1000 + place[1] * 100 + place[2] * 10 + place[3]
-    month, dom, hour, minute, second = (place[i] * 10 + place[i + 1] for i in (5, 8, 11, 14, 17))
+    valid = is_digit[[0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18]].all(axis=0)
+    for place, char in zip((4, 7, 10, 13, 16), b"--T::", strict=True):
+        valid &= text[place] == char
+    year = _two(digit, 0) * 100 + _two(digit, 2)
+    month, dom, hour, minute, second = (_two(digit, place) for place in (5, 8, 11, 14, 17))
     leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     longest = _DAYS[np.clip(month, 0, 12)] + (leap & (month == 2))
     valid &= (year >= 1) & (month >= 1) & (month <= 12) & (dom >= 1) & (dom <= longest)
@@ -107,11 +129,11 @@ def _clock(text: npt.NDArray[np.uint8], digit: Digits, is_digit: Flags) -> tuple
     return (((days * 24 + hour) * 60 + minute) * 60 + second) * _SECOND, valid
 
 
-def _fraction(text: npt.NDArray[np.uint8], digit: Digits, is_digit: Flags, end: Ints) -> tuple[Ints, Flags]:
-    """`.f{1,9}` between column 19 and `end` as microseconds; no fraction is zero."""
-    columns = np.arange(20, _WIDTH)
-    inside = columns < end[:, None]
-    valid = (end == 19) | ((text[:, 19] == ord(".")) & (end >= 21) & (end <= 29))
-    valid &= (is_digit[:, 20:] | ~inside).all(axis=1)
-    weights = np.array([100_000, 10_000, 1000, 100, 10, 1], dtype=np.int64)
-    return (digit[:, 20:26] * inside[:, :6]).astype(np.int64) @ weights, valid
+def _fraction(text: Bytes, digit: Bytes, is_digit: Flags, end: int) -> tuple[Ints, Flags]:
+    """`.f{1,9}` between column 19 and `end` as microseconds."""
+    micros = np.zeros(text.shape[1], dtype=np.int64)
+    if not 21 <= end <= 29:
+        return micros, np.zeros(text.shape[1], dtype=bool)
+    for place, weight in zip(range(20, end), (100_000, 10_000, 1000, 100, 10, 1), strict=False):
+        micros += digit[place].astype(np.int64) * weight
+    return micros, (text[19] == ord(".")) & is_digit[20:end].all(axis=0)
