@@ -287,6 +287,7 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--python", type=Path, default=Path(sys.executable), help="an environment with daygate")
     parser.add_argument("--bench-python", type=Path, required=True, help="an environment with the contenders")
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 1_000_000, 5_000_000])
+    parser.add_argument("--kinds", nargs="+", default=["dirty", "clean"], help="files to check; clean: one size only")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each contender up to a million events")
     parser.add_argument("--large-rounds", type=int, default=1, help="runs of each beyond")
     parser.add_argument("--slow-rounds", type=int, default=3, help="runs of the slow ones")
@@ -323,11 +324,14 @@ def main() -> None:
 
 
 def all_checks(bench: Bench) -> None:
-    """Both kinds of file in all sizes."""
+    """Dirty files of all sizes, a clean one of a middling size."""
+    sizes = bench.options.sizes
+    middle = 1_000_000 if 1_000_000 in sizes else max(sizes)
     for events in bench.options.sizes:
         rounds = bench.options.rounds if events <= bench.options.slow_up_to else bench.options.large_rounds
-        bench.checks(events, "dirty", rounds)
-        if events == 1_000_000 or events == max(bench.options.sizes) < 1_000_000:
+        if "dirty" in bench.options.kinds:
+            bench.checks(events, "dirty", rounds)
+        if "clean" in bench.options.kinds and events == middle:
             bench.checks(events, "clean", rounds)
 
 
