@@ -22,6 +22,7 @@ from benchmarks import cases, report
 from benchmarks.cases import CHECKERS, Contender
 from benchmarks.measure import Failed, Measured, processor_seconds, run
 
+PARTS = ("small", "checks", "simulator", "days", "publishing", "memory")
 #: Told with their versions.
 LIBRARIES = (
     *("daygate", "great_expectations", "polars", "pandas", "pyarrow", "narwhals", "msgspec", "numpy"),
@@ -211,6 +212,13 @@ class Bench:
         [pid_file] = (self.data / "home").glob("**/postmaster.pid")
         return processor_seconds(int(pid_file.read_text(encoding="utf-8").splitlines()[0]))
 
+    def publishing(self) -> None:
+        """What publishing a day costs beside few and many published days."""
+        told = self.data / "publish_cost.json"
+        self.run([self.options.python, cases.ROOT / "benchmarks" / "publish_cost.py", "--json", told])
+        self.results["publishing"] = json.loads(told.read_text(encoding="utf-8"))
+        self.say("publishing done")
+
     def memory(self, events: int) -> None:
         """One `check` of a file too big for anything else here, for its memory."""
         file = self.file(events, "clean")
@@ -296,7 +304,7 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--original-events", type=int, default=1_000_000, help="0 leaves the original's day out")
     parser.add_argument("--memory", type=int, nargs="*", default=[20_000_000], help="sizes checked for memory only")
     parser.add_argument("--contenders", nargs="*", help="only these")
-    parser.add_argument("--parts", nargs="+", default=["checks", "small", "simulator", "days", "memory"])
+    parser.add_argument("--parts", nargs="+", default=list(PARTS))
     parser.add_argument("--results", type=Path, default=cases.ROOT / "benchmarks", help="where results are written")
     return parser.parse_args(words)
 
@@ -312,6 +320,7 @@ def main() -> None:
         "checks": lambda: all_checks(bench),
         "simulator": lambda: bench.simulator(min(3, asked.rounds)),
         "days": bench.days,
+        "publishing": bench.publishing,
         "memory": lambda: [bench.memory(events) for events in asked.memory],
     }
     for name, part in parts.items():

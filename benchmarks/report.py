@@ -174,6 +174,11 @@ def measured_bars(results: dict[str, Any]) -> Iterator[tuple[str, str, str, bool
         )
         took = small["help"]["wall"]
         yield "--help", "0.3 s", f"{took:.2f} s", took <= 0.3
+    if "publishing" in results:
+        by_days = {row["days"]: row["cpu_seconds"] for row in results["publishing"]}
+        few, many = min(by_days), max(by_days)
+        what = f"publishing beside {many:,} published days, against {few} (processor)"
+        yield at_most(what, by_days[many] / by_days[few], 1.2)
     if "simulator" in results:
         ratio = results["simulator"]["ratio"]
         yield "simulator against an event loop", "20 ×", f"{ratio:.1f} ×", ratio >= 20

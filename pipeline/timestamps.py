@@ -108,8 +108,8 @@ def _read_to(text: Bytes, end: int, naive_offset: int) -> tuple[Ints, Flags]:
 
 def _two(digit: Bytes, place: int) -> Ints:
     """The number of two digits at that place."""
-    tens: Ints = digit[place].astype(np.int64) * 10
-    return tens + digit[place + 1]
+    number: Ints = digit[place].astype(np.int64) * 10 + digit[place + 1]
+    return number
 
 
 def _clock(text: Bytes, digit: Bytes, is_digit: Flags) -> tuple[Ints, Flags]:
