@@ -69,6 +69,12 @@ generate-month: $(VENV)/.base ## Simulate the last 30 days
 status: $(VENV)/.base ## The last 30 days
 	@$(BIN)/daygate status
 
+dashboard: $(VENV)/.base ## The last 30 days at a glance
+	@$(BIN)/daygate dashboard
+
+site: $(VENV)/.base ## Make the whole site anew from the database
+	@$(BIN)/daygate docs build
+
 ##@ Big days
 
 spark-batch: $(VENV)/.spark ## Aggregates of a published day by Spark: yesterday, or DAY=YYYY-MM-DD
@@ -132,12 +138,6 @@ format: $(VENV)/.dev ## Rewrite the sources in the project's style
 
 docs: $(VENV)/.dev ## Write the generated parts of the documents anew
 	@$(BIN)/python tests/docs_parts.py --write
-
-dashboard: $(VENV)/.base ## The last 30 days at a glance
-	@$(BIN)/daygate dashboard
-
-site: $(VENV)/.base ## Make the whole site anew from the database
-	@$(BIN)/daygate docs build
 
 docs-export: $(VENV)/.base ## Write gx/*.json anew after changing checks
 	@$(BIN)/python -m gx.export
