@@ -43,6 +43,7 @@ CONSOLES = list(consoles(PAGE))
 CODES = {"rules": 0, f"check {GOOD}": 0, f"check {BAD}": 1, f"run --file {GOOD}": 2, "rules    #": 2}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("command", "shown"), CONSOLES, ids=[command for command, _ in CONSOLES])
 def test_every_command_of_the_page_shows_what_the_page_shows(command, shown, shop, capsys, request):
     """Each line shown is printed, in that order, and the exit code is the one the text tells."""
@@ -94,6 +95,7 @@ def test_failing_lines_keep_their_bytes_and_name_their_rules(shop):
     assert (shop / "page" / "index.html").is_file()
 
 
+@pytest.mark.long
 def test_a_run_that_cannot_be_loaded_leaves_no_trace(shop, capsys, request):
     """Refused before the day is claimed: no attempt in the ledger, no copy of the delivery."""
     request.addfinalizer(lambda: discard(shop.parent / "data"))

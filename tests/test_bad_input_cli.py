@@ -437,6 +437,7 @@ def test_row_62_what_is_no_regular_file_is_refused_on_the_command_line(here, day
     assert 1 <= len(err.splitlines()) <= 2
 
 
+@pytest.mark.long
 def test_row_62_a_pipe_without_a_writer_does_not_hang_a_process(here):
     """A real process, which would wait for ever if it opened the pipe as a file."""
     os.mkfifo(here / NAME)

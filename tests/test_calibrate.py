@@ -260,6 +260,7 @@ def checks_that_shut(file):
     return shut
 
 
+@pytest.mark.long
 def test_a_clean_shop_is_told_that_the_defaults_fit(shops, here, capsys):
     """The two bad days stay blocked, by name, and no file is written."""
     assert call(["calibrate", str(shops["clean"]), "--write"]) == 0
@@ -272,6 +273,7 @@ def test_a_clean_shop_is_told_that_the_defaults_fit(shops, here, capsys):
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_shop_with_half_its_purchases_cartless_gets_a_gate_that_opens(shops, here, capsys):
     """Every day was blocked; with the written proposal usual days pass and clear defects still shut the gate."""
     assert call(["calibrate", *files(shops["cartless"]), "--write"]) == 0
@@ -293,6 +295,7 @@ def test_a_shop_with_half_its_purchases_cartless_gets_a_gate_that_opens(shops, h
     assert capsys.readouterr().out.count('funnel_order = "warning"') == 1, "the same proposal again"
 
 
+@pytest.mark.long
 def test_two_days_are_too_few_to_be_written(shops, here, capsys):
     """A bad day cannot be told from a usual one, so the proposal is shown and not kept."""
     assert call(["calibrate", *files(shops["cartless"])[:2], "--write"]) == 2
@@ -303,6 +306,7 @@ def test_two_days_are_too_few_to_be_written(shops, here, capsys):
     assert list(here.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_refused_file_is_told_of_and_the_others_are_measured(shops, here, capsys):
     """Exit 4, and the same content under two names counts once."""
     (here / "events_20260101.jsonl").write_bytes(b"")
@@ -322,6 +326,7 @@ def test_wrong_usage_is_told_in_two_lines(words, here, capsys):
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
+@pytest.mark.long
 def test_a_proposal_hidden_by_the_environment_is_said_so(shops, here, capsys, monkeypatch):
     """The file is written, but it is not what counts."""
     monkeypatch.setenv("DAYGATE_SEVERITIES", '{"funnel_order": "critical"}')
@@ -370,6 +375,7 @@ def test_rules_shows_a_floor_of_a_rules_own(here, capsys):
     assert "[/x-funnel-sequence/steps/1] (needs 40 %)" in text
 
 
+@pytest.mark.long
 def test_the_way_of_ones_own_files_can_be_typed_as_written(shops, here, capsys, request):
     """Every command of docs/your-own-files.md, on a week of landed files; the ledger knows no day yet."""
     request.addfinalizer(lambda: discard(here / "data"))

@@ -208,6 +208,7 @@ print(json.dumps(told))
 """
 
 
+@pytest.mark.long
 def test_fault_25_a_connection_whose_packets_vanish_is_given_up(own_home):
     """Nobody says goodbye; after seconds, not hours, it is a passing trouble like any other."""
     needs(os.geteuid() == 0 and shutil.which("iptables") and shutil.which("unshare"), "root, iptables and unshare")

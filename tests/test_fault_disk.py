@@ -174,6 +174,7 @@ def in_there(small: Disk, what: str) -> str:
     ).stdout.strip()  # fmt: skip
 
 
+@pytest.mark.long
 def test_fault_29_a_full_disk_under_the_database_is_a_passing_trouble(disk, tmp_path, day):
     """The load is rolled back and tried again; with room it goes through, and nothing is left of the first try."""
     with folder_for_all() as folder:

@@ -10,6 +10,9 @@ from pipeline import simulate
 from pipeline.check_ids import CHECK_IDS
 from pipeline.records import Verdict
 
+#: 37 days through the gate.
+pytestmark = pytest.mark.long
+
 FAULTS = tuple(simulate.FAULTS.values())
 
 

@@ -33,6 +33,7 @@ def test_the_committed_files_are_what_the_code_exports(tmp_path):
         assert (tmp_path / name).read_text(encoding="utf-8") == (ROOT / "gx" / name).read_text(encoding="utf-8"), name
 
 
+@pytest.mark.long
 def test_a_plain_user_opens_the_project_and_runs_the_checkpoint(project, session, lines):
     """get_context(mode="file") after importing expectations_custom, then the checkpoint on a DataFrame."""
     script = """

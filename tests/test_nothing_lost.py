@@ -22,6 +22,9 @@ from pipeline.day import RunFailed
 from pipeline.errors import ExitCode
 from scheduler.boundary import call
 
+#: Many damaged days through the gate.
+pytestmark = pytest.mark.long
+
 pytest_plugins = ["database_fixtures", "day_fixtures"]
 
 DAY = date(2026, 1, 15)

@@ -76,6 +76,7 @@ def parsed(data, *, exact=False, first_offset=0):
     return parse.parse_range(data, first_line=1, first_offset=first_offset, contract=CONTRACT, day=DAY, exact=exact)
 
 
+@pytest.mark.long
 @settings(max_examples=400)
 @given(st.lists(damaged_lines() | json_lines, min_size=1, max_size=4), st.sampled_from([b"", b"\n", b"\r\n"]))
 @example([b'{"event_id":null,"event_id":"x"}'], b"")

@@ -363,6 +363,7 @@ def test_a_login_with_the_loaders_rights_runs_a_day(server_url, database_url, tm
     assert (told.attempt, told.is_current) == (2, True)
 
 
+@pytest.mark.long
 def test_what_was_loaded_survives_a_killed_server(tmp_path):
     """The build table is logged: after kill -9 of PostgreSQL the same run goes on to publish."""
     home = tmp_path / "home"

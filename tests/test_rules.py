@@ -342,6 +342,7 @@ def test_every_problem_of_a_line_has_words():
     assert set(re.findall(r'(?:_Refused|\brefused)\("([a-z_0-9]+)"\)', parser)) == set(reasons.LINES)
 
 
+@pytest.mark.long
 def test_a_line_judged_alone_fails_as_it_does_among_all(contract, day, tmp_path):
     """Session, duplicates and reasons are those of the whole day, for failing and for good lines."""
     faults = ("event_id_repeated", "purchase_without_cart", "platform_changed", "day_wrong", "quantity_as_text")

@@ -137,6 +137,7 @@ def test_a_known_day_stays_what_it_was(generate):
     assert generate(users=300, seed=11, events=2000).sha256 == GOLDEN
 
 
+@pytest.mark.long
 def test_the_environment_has_no_influence(tmp_path):
     """Hash seed, threads, time zone and locale of the process change nothing."""
     script = (
@@ -384,6 +385,7 @@ def test_an_interrupted_generation_leaves_the_old_file(generate, tmp_path):
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
+@pytest.mark.long
 def test_memory_stays_bounded(tmp_path):
     """Half a million events (200 MB of text) never take as much memory as their text."""
     script = (

@@ -157,6 +157,7 @@ def keep_swapping(folder: Path, done: threading.Event) -> int:
     return swaps
 
 
+@pytest.mark.long
 def test_readers_meet_no_missing_and_no_half_page_while_the_site_is_swapped(tmp_path):
     """10,000 reads each from the file system and through the web, while whole sites take each other's place."""
     folder, done = tmp_path / "site", threading.Event()

@@ -40,6 +40,7 @@ def test_cutting_changes_nothing(tmp_path, range_bytes, end):
     assert {*(tmp_path / "out").iterdir()} == {*staged.parts}
 
 
+@pytest.mark.long
 def test_worker_processes_stage_the_same_rows(tmp_path, monkeypatch):
     """Two processes or this one: the same parts."""
     path = file_of(tmp_path / "a.jsonl", 300)
@@ -209,6 +210,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_workers_end_with_their_parent(tmp_path):
     """Killing the parent with -9 leaves no process behind."""
     parent = start_parent(tmp_path, "wait")
@@ -224,6 +226,7 @@ def test_workers_end_with_their_parent(tmp_path):
     assert not any(map(alive, workers))
 
 
+@pytest.mark.long
 def test_a_killed_worker_is_a_failed_step(tmp_path):
     """Out of memory in a worker costs the attempt, with a clear error."""
     said, _ = start_parent(tmp_path, "kill").communicate(timeout=60)
@@ -251,6 +254,7 @@ def workers_of(parent: int) -> list[int]:
     return found
 
 
+@pytest.mark.long
 def test_workers_never_hear_control_c(tmp_path):
     """The terminal interrupts the whole group; a worker that still starts must neither die nor print of it."""
     parent = start_parent(tmp_path, "plain")
