@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from great_expectations.execution_engine import ExecutionEngine
 from great_expectations.expectations.expectation import BatchExpectation
@@ -20,7 +20,7 @@ from expectations_custom.checks import CHECKS, Check
 from expectations_custom.metric import METRIC
 from expectations_custom.outcomes import Counts, Outcomes
 from expectations_custom.renderers import CheckRenderers
-from expectations_custom.rule import Rule
+from expectations_custom.rule import Rule, RuleTable
 from pipeline import contract
 
 
@@ -80,7 +80,7 @@ class CheckExpectation(CheckRenderers, BatchExpectation):  # type: ignore[misc] 
     ) -> dict[str, Any]:
         outcomes: Outcomes = metrics[METRIC]
         counts = outcomes.checks[self.check.id]
-        table = rules.table(contract.load(Path(self.contract) if self.contract else None)).of(self.check.id)
+        table = _table(contract.load(Path(self.contract) if self.contract else None)).of(self.check.id)
         by_rule = [(rule, outcomes.rules[self.check.id, rule.id]) for rule in table]
         rate = 1 - counts.failed_rows / counts.evaluated_rows if counts.evaluated_rows else None
         floors_hold = all(
@@ -109,6 +109,16 @@ class CheckExpectation(CheckRenderers, BatchExpectation):  # type: ignore[misc] 
                 },
             },
         }
+
+
+_TABLES: Final[dict[str, RuleTable]] = {}
+
+
+def _table(agreed: contract.Contract) -> RuleTable:
+    """The rules of a contract, made once for all seven."""
+    if agreed.sha256 not in _TABLES:
+        _TABLES[agreed.sha256] = rules.table(agreed)
+    return _TABLES[agreed.sha256]
 
 
 def percent(counts: Counts) -> str:

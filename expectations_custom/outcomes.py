@@ -85,14 +85,19 @@ def evaluate(
     count_columns = list(_count_columns(table))
     counts: Counter[str] = Counter()
     firsts: list[pl.DataFrame] = []
+    gathered = _Gathered(len(table.rules))
     with _failing_file(failing) as write:
         for start in range(0, lines, _STRETCH):
             stretch = lazy.slice(start, _STRETCH).collect()
             judged = judge(stretch)
             counts.update(judged.select(*count_columns).row(0, named=True))
-            failures = judge.failures(stretch, judged)
+            gathered.add(stretch, judged)
+            if gathered.lines < _STRETCH and start + _STRETCH < lines:
+                continue
+            broken, flags = gathered.taken()
+            failures = judge.failures(broken, flags)
             write(failures)
-            firsts.append(_first_of_each_rule(stretch, failures, sample_lines))
+            firsts.append(_first_of_each_rule(broken, failures, sample_lines))
     return Outcomes(
         lines=lines,
         checks={c.id: Counts(evaluated_rows=counts[f"n:{c.id}"], failed_rows=counts[f"x:{c.id}"]) for c in CHECKS},
@@ -185,6 +190,28 @@ class _Judge:
                 reason=pl.col("reason"),
             )
         )
+
+
+class _Gathered:
+    """Failing lines of several stretches: looked at together, because each rule's look costs more than its lines."""
+
+    def __init__(self, rules: int) -> None:
+        self.fails_any = pl.any_horizontal(f"x{i}" for i in range(rules))
+        self.parts: list[tuple[pl.DataFrame, pl.DataFrame]] = []
+        self.lines = 0
+
+    def add(self, stretch: pl.DataFrame, judged: pl.DataFrame) -> None:
+        """Keep the failing lines of a stretch."""
+        failing = judged.select(self.fails_any).to_series()
+        if failing.any() or not self.parts:  # the first gives the schema
+            self.parts.append((stretch.filter(failing), judged.filter(failing)))
+            self.lines += self.parts[-1][0].height
+
+    def taken(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The failing lines since the last time, and what each fails."""
+        lines, flags = (pl.concat(each) for each in zip(*self.parts, strict=True))
+        self.parts, self.lines = [], 0
+        return lines, flags
 
 
 def _beside(lines: pl.Series, found: pl.DataFrame) -> pl.DataFrame:
