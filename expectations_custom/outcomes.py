@@ -29,6 +29,8 @@ from expectations_custom.rule import Rule, RuleTable, Windows
 
 #: Lines judged at a time.
 _STRETCH: Final = 1 << 16
+#: Failing lines looked at together, about.
+_GATHERED: Final = 1 << 15
 #: Lines whose windows are taken at a time, about.
 _DEALT: Final = 1 << 19
 #: Texts of helper columns are few; held as categories they take a quarter.
@@ -92,7 +94,7 @@ def evaluate(
             judged = judge(stretch)
             counts.update(judged.select(*count_columns).row(0, named=True))
             gathered.add(stretch, judged)
-            if gathered.lines < _STRETCH and start + _STRETCH < lines:
+            if gathered.lines < _GATHERED and start + _STRETCH < lines:
                 continue
             broken, flags = gathered.taken()
             failures = judge.failures(broken, flags)

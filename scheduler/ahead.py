@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import logging
 import signal
@@ -23,10 +24,27 @@ def import_gate() -> None:
         threading.Thread(target=_import, name="import").start()
 
 
+def have_gate() -> None:
+    """Import the gate, if that is not done yet.
+
+    An eighth of the time would go into looking for garbage among what is imported, which stays to the end.
+    """
+    if _GATE in sys.modules:
+        return
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        importlib.import_module(_GATE)
+        gc.freeze()
+    finally:
+        if collecting:
+            gc.enable()
+
+
 def _import() -> None:
     # Signals are for the main thread, which may hold them back; threads that libraries start inherit this.
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
-        importlib.import_module(_GATE)
+        have_gate()
     except Exception as error:  # noqa: BLE001  # told by the import that needs it
         log.debug("importing the gate ahead failed: %s", type(error).__name__)

@@ -51,7 +51,7 @@ from pipeline.records import (
 )
 from pipeline.retry import patiently
 from pipeline.settings import Settings
-from scheduler.ahead import import_gate
+from scheduler.ahead import have_gate, import_gate
 from scheduler.staging import staging
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ def checking(
         engines.work_folder(settings, engine) as (work, _),
     ):
         with progress.step("check"):
+            have_gate()
             from gx import gate
 
             checked = gate.check(staged, settings=settings, contract=contract, folder=work)
@@ -265,6 +266,7 @@ def _judge(
     staged: Staged, run: Run, settings: Settings, contract: Contract, order: DayOrder, url: str
 ) -> tuple[CheckReport, list[Alert]]:
     """The gate of a run: the checkpoint, its page, and the alerts of a gate that stays shut."""
+    have_gate()
     from gx import gate
     from gx.slack import DaygateAlert
 
