@@ -93,12 +93,9 @@ class Bench:
     def checks(self, events: int, kind: str, rounds: int) -> None:
         """All contenders on one file, in turns."""
         file = self.file(events, kind)
-        taking_part = [
-            one
-            for one in CHECKERS
-            if (not one.slow or events <= self.options.slow_up_to)
-            and (not self.options.contenders or one.name in self.options.contenders)
-        ]
+        small = events <= self.options.slow_up_to
+        chosen = self.options.contenders if small else self.options.large_contenders or self.options.contenders
+        taking_part = [one for one in CHECKERS if (small or not one.slow) and (not chosen or one.name in chosen)]
         runs: dict[str, list[tuple[Measured, Measured]]] = {one.name: [] for one in taking_part}
         for turn in range(rounds):
             for one in taking_part:
@@ -118,6 +115,7 @@ class Bench:
                     {"contender": name, "events": events, "kind": kind, **medians(done)}
                     | {"differs": difference(answers.get(cases.OURS), answers[name])}
                 )
+        report.write(self.results, self.options.results)
 
     def single_commands(self, rounds: int) -> None:
         """Small things people wait for: `--help`, and a file of 1,000 lines against the bare import."""
@@ -304,6 +302,7 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--original-events", type=int, default=1_000_000, help="0 leaves the original's day out")
     parser.add_argument("--memory", type=int, nargs="*", default=[20_000_000], help="sizes checked for memory only")
     parser.add_argument("--contenders", nargs="*", help="only these")
+    parser.add_argument("--large-contenders", nargs="*", help="only these beyond --slow-up-to")
     parser.add_argument("--parts", nargs="+", default=list(PARTS))
     parser.add_argument("--results", type=Path, default=cases.ROOT / "benchmarks", help="where results are written")
     return parser.parse_args(words)
