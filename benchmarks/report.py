@@ -195,7 +195,7 @@ def day_bars(results: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
     original = results.get("original_day")
     if original and original["events"] in days:
         ratio = original["wall"] / days[original["events"]]["wall"]
-        yield "whole day against the original's way", "12 ×", f"{ratio:.1f} ×", ratio >= 12
+        yield f"whole day of {original['events']:,} against the original's way", "12 ×", f"{ratio:.1f} ×", ratio >= 12
     if 1_000_000 in days:
         yield at_most(
             "load step of 1M against a bare COPY", days[1_000_000]["steps"]["load"] / days[1_000_000]["copy_floor"], 2
