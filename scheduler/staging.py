@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -35,6 +36,9 @@ def staging(
     Raises:
         RefusedFile: the whole file is refused; nothing large has been imported by then.
     """
+    if source == "-":
+        # polars' handler of Ctrl-C lets a blocked read go on; whoever waits at a pipe must be able to leave.
+        signal.siginterrupt(signal.SIGINT, True)
     with engines.work_folder(settings, engine) as (folder, shared), ExitStack() as held:
         with progress.step("read"):
             copies = folder if shared else None

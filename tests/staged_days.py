@@ -184,4 +184,6 @@ def administer(url: str, statement: str) -> None:
 def discard(home: Path) -> None:
     """Stop the server of a test's home and remove its data, which may lie outside of the home."""
     postgres.stop(home)
-    shutil.rmtree(postgres.status(home).folder or home / "postgres")
+    folder = postgres.status(home).folder or home / "postgres"
+    if folder.exists():  # a server that no test needed was never made
+        shutil.rmtree(folder)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from functools import partial
 from pathlib import Path
 
 import jsonschema
 import pytest
 from process_fixtures import environment
+from services import wait_for
 from staged_days import discard
 
 ROOT = Path(__file__).parent.parent
@@ -154,6 +158,11 @@ def test_a_bad_day_is_blocked_and_backfill_goes_on_behind_it(house, daygate):
     assert done.stdout.decode().splitlines()[-1] == "2 days, 1 passed, 1 did not"
 
 
+def unread(pipe):
+    """Bytes that wait in a pipe."""
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))[0]
+
+
 def test_control_c_is_quiet(house):
     """An interrupted command leaves no traceback and exits with 130."""
     process = subprocess.Popen(
@@ -165,9 +174,10 @@ def test_control_c_is_quiet(house):
         env=environment(house),
     )
     with process:
-        # A pipe holds 64 KiB: once more than that was taken, the command is reading its stdin.
         process.stdin.write(b" " * 2**20)
         process.stdin.flush()
+        # Once all of it was taken the command waits for more: the read that must not hold it.
+        wait_for(lambda: not unread(process.stdin))
         process.send_signal(signal.SIGINT)
         out, err = process.stdout.read(), process.stderr.read()
 
