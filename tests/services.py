@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 #: How long a test waits for what must happen; far more than it takes.
-PATIENCE = 90.0
+PATIENCE = 240.0
 
 
 def wait_for(seen, seconds: float = PATIENCE):
