@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from apscheduler.events import EVENT_SCHEDULER_STARTED
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -27,6 +27,11 @@ from scheduler.health import Heartbeat
 from scheduler.reconcile import Reconciler
 from scheduler.screen import event
 from scheduler.web_server import Running
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apscheduler.triggers.base import BaseTrigger
 
 #: Seconds between two looks at the ledger, and between two signs of life.
 TICK_SECONDS: Final = 60
@@ -44,6 +49,10 @@ log = logging.getLogger(__name__)
 def _wall_ahead() -> float:
     """Seconds that the clock on the wall is ahead of the one that nobody can set."""
     return time.time() - time.monotonic()
+
+
+def _every(seconds: float) -> IntervalTrigger:
+    return IntervalTrigger(seconds=seconds, timezone=ZONE)
 
 
 class Service:
@@ -81,6 +90,7 @@ class Service:
         self._prepare()
         self._site = web.start(self._settings, self._heartbeat)
         try:
+            self._scheduler.add_job(self._reconcile, args=["boot"], id="boot")
             self._add_jobs()
             # Not before the clock runs: until then it cannot be stopped.
             self._scheduler.add_listener(self._clock_runs, EVENT_SCHEDULER_STARTED)
@@ -116,15 +126,16 @@ class Service:
             event("database.away", level="WARNING", error=error.message)
 
     def _add_jobs(self) -> None:
+        """Every job anew, its next moment counted from now: an interval counts from when its trigger was made."""
         at = self._settings.run_at
         cron = CronTrigger(hour=at.hour, minute=at.minute, second=at.second, timezone=ZONE)
-        self._scheduler.add_job(self._reconcile, args=["boot"], id="boot")
-        self._scheduler.add_job(self._reconcile, cron, args=["cron"], id="cron")
-        self._scheduler.add_job(
-            self._reconcile, IntervalTrigger(seconds=TICK_SECONDS, timezone=ZONE), args=["tick"], id="tick"
-        )
-        self._scheduler.add_job(self._beat, IntervalTrigger(seconds=BEAT_SECONDS, timezone=ZONE), id="heartbeat")
-        self._scheduler.add_job(self._send_alerts, IntervalTrigger(seconds=ALERT_SECONDS, timezone=ZONE), id="alerts")
+        self._add_job("cron", cron, self._reconcile, "cron")
+        self._add_job("tick", _every(TICK_SECONDS), self._reconcile, "tick")
+        self._add_job("heartbeat", _every(BEAT_SECONDS), self._beat)
+        self._add_job("alerts", _every(ALERT_SECONDS), self._send_alerts)
+
+    def _add_job(self, name: str, trigger: BaseTrigger, call: Callable[..., None], *arguments: str) -> None:
+        self._scheduler.add_job(call, trigger, args=arguments, id=name, replace_existing=True)
 
     def _reconcile(self, trigger: str) -> None:
         """One call whose failure costs nothing but this call."""
@@ -170,14 +181,8 @@ class Service:
         while not self._asked_to_stop.wait(BEAT_SECONDS):
             before, ahead = ahead, _wall_ahead()
             if ahead < before - BEAT_SECONDS:
+                self._add_jobs()
                 event("clock.moved", level="WARNING", seconds=ahead - before)
-                self._start_over()
-
-    def _start_over(self) -> None:
-        """Every job's next moment, counted from now."""
-        for job in self._scheduler.get_jobs():
-            self._scheduler.reschedule_job(job.id, trigger=job.trigger)
-        self._scheduler.wakeup()
 
     def _clock_runs(self, _: object) -> None:
         threading.Thread(target=self._stop_when_asked, name="stop", daemon=True).start()
