@@ -158,7 +158,7 @@ fault-table: $(VENV)/.dev ## List the faults and their tests in docs/faults.md
 bench: $(VENV)/.base .venv-bench/.done ## Measure against everybody else, into benchmarks/RESULTS.md (an hour)
 	@$(BIN)/python -m benchmarks --bench-python .venv-bench/bin/python $(BENCH)
 
-bench-engines: $(VENV)/.base $(VENV)/.spark ## Check 1, 2 and 4 million events on pandas and on Spark (minutes)
+bench-engines: $(VENV)/.base $(VENV)/.spark ## Check 1, 2, 4 and 8 million events on pandas and on Spark (a quarter of an hour)
 	@$(BIN)/python -m benchmarks.engines
 
 bench-quick: $(VENV)/.base .venv-bench/.done ## The same on small files, into .bench/ (three minutes)

@@ -286,12 +286,17 @@ def versions(python: Path) -> dict[str, str]:
     return dict(json.loads(done.stdout))
 
 
+def _absolute(text: str) -> Path:
+    """A path that holds in the folder that the contenders run in; a link stays one, as `bin/python` of a venv is."""
+    return Path(text).absolute()
+
+
 def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--data", type=Path, default=cases.ROOT / ".bench", help="where files are made and kept")
-    parser.add_argument("--python", type=Path, default=Path(sys.executable), help="an environment with daygate")
-    parser.add_argument("--bench-python", type=Path, required=True, help="an environment with the contenders")
+    parser.add_argument("--data", type=_absolute, default=cases.ROOT / ".bench", help="where files are made and kept")
+    parser.add_argument("--python", type=_absolute, default=Path(sys.executable), help="an environment with daygate")
+    parser.add_argument("--bench-python", type=_absolute, required=True, help="an environment with the contenders")
     parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 1_000_000, 5_000_000])
     parser.add_argument("--kinds", nargs="+", default=["dirty", "clean"], help="files to check; clean: one size only")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each contender up to a million events")
@@ -304,7 +309,7 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--contenders", nargs="*", help="only these")
     parser.add_argument("--large-contenders", nargs="*", help="only these beyond --slow-up-to")
     parser.add_argument("--parts", nargs="+", default=list(PARTS))
-    parser.add_argument("--results", type=Path, default=cases.ROOT / "benchmarks", help="where results are written")
+    parser.add_argument("--results", type=_absolute, default=cases.ROOT / "benchmarks", help="where they are written")
     return parser.parse_args(words)
 
 

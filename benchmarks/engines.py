@@ -24,7 +24,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=cases.ROOT / ".bench" / "engines")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000_000, 2_000_000, 4_000_000])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000_000, 2_000_000, 4_000_000, 8_000_000])
     options = parser.parse_args()
     print("| events | engine | seconds | processor seconds | MB at most | MB the largest process | load |")
     print("|---|---|---|---|---|---|---|")
