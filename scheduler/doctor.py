@@ -27,7 +27,6 @@ _OLDEST: Final = (3, 11)
 _NEWEST: Final = (3, 13)
 #: A day of a million events, staged, archived and loaded, with room to spare.
 _NEEDED_BYTES: Final = 2 * 10**9
-_GUARDS: Final = 2
 _REINSTALL: Final = "make setup"
 
 

@@ -25,8 +25,6 @@ from pipeline.errors import ExitCode
 from pipeline.records import Alert, Verdict
 from scheduler.boundary import call
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
-
 ROOT = Path(__file__).parent.parent
 NAME = "events_20260115.jsonl"
 ROWS = 66

@@ -26,8 +26,6 @@ from pipeline.settings import Settings
 from scheduler import app
 from scheduler.boundary import call
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
-
 FIRST = date(2026, 1, 5)
 CARTLESS = "purchase_without_cart"
 

@@ -13,8 +13,6 @@ from staged_days import CONTRACT, DAY, event, purchase, stage_day
 from pipeline import changes, database, findings
 from pipeline.records import Change, Commonality, Findings, Verdict, VolumeFinding
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
-
 #: Three systems, two browsers, four pages, six hours, spread evenly over each other.
 SYSTEMS, BROWSERS, PAGES = ("Windows", "macOS", "Linux"), ("Chrome", "Edge"), ("home", "cart", "product", "mypage")
 WRONG = ("value_ranges", "page_type", "page_type", "not allowed")

@@ -32,7 +32,7 @@ from pipeline.spark import stage
 from pipeline.spark.frames import staged_frame
 from scheduler import app, output_json
 
-pytest_plugins = ["spark_fixtures", "database_fixtures", "day_fixtures"]
+pytest_plugins = ["spark_fixtures"]
 
 DAY = date(2026, 1, 15)
 #: Visits with planted defects beside the written cases; `make conformance` asks for more, with another seed.

@@ -10,8 +10,6 @@ from test_site_pages import check, figures, many_days
 from scheduler.dashboard_text import dashboard, spark
 from scheduler.output import Look
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
-
 
 def test_it_tells_the_newest_day_availability_checks_and_trends():
     """What happened, how reliable it was, which check fails how often, where the figures go."""

@@ -13,8 +13,6 @@ from pipeline.errors import ExitCode
 from pipeline.progress import Silent
 from pipeline.records import Run, Verdict
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
-
 DIRTY = {"line_truncated": 0.02, "total_mismatch": 0.3, "platform_changed": 0.05}
 
 

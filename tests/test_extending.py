@@ -16,8 +16,6 @@ import pytest
 
 from pipeline.settings import PREFIX
 
-pytest_plugins = ["database_fixtures"]
-
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "extending.md").read_text("utf-8")
 PACKAGES = ("expectations_custom", "gx", "marts", "pipeline", "scheduler", "schemas")

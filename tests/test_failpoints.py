@@ -10,8 +10,6 @@ from services import PATIENCE, runs_on, wait_for
 
 from pipeline import failpoints
 
-pytest_plugins = ["database_fixtures", "day_fixtures", "service_fixtures", "warm"]
-
 DIRTY = {"line_truncated": 0.02, "total_mismatch": 0.3, "platform_changed": 0.05}
 #: Some bad lines and still good enough.
 TOLERABLE = {"browser_unknown": 0.003}

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 from services import needs, wait_for
 
-pytest_plugins = ["database_fixtures", "day_fixtures", "service_fixtures"]
-
 LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 LIGHT_SERVICE = Path(__file__).parent / "light_service.py"
 #: 02:00 in Seoul on 16 January: the 15th is due.

@@ -26,8 +26,6 @@ from pipeline import database, ledger, load, marts, postgres, publish
 from pipeline.errors import TransientError
 from pipeline.retry import repeated
 
-pytest_plugins = ["database_fixtures", "day_fixtures", "service_fixtures", "warm"]
-
 ROOT = Path(__file__).parent.parent
 
 

@@ -20,8 +20,6 @@ from pipeline.errors import ExitCode, TransientError
 from scheduler import app
 from scheduler.child import pages_command
 
-pytest_plugins = ["database_fixtures", "day_fixtures", "service_fixtures", "warm"]
-
 ROOT = Path(__file__).parent.parent
 
 

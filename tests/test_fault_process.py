@@ -14,8 +14,6 @@ from services import PATIENCE, runs_on, wait_for, worker_of
 
 from pipeline.errors import ExitCode
 
-pytest_plugins = ["database_fixtures", "day_fixtures", "service_fixtures", "warm"]
-
 LANDING = {"DAYGATE_SOURCE": "landing", "DAYGATE_ATTEMPT_SECONDS": "0"}
 
 

@@ -12,8 +12,6 @@ import pytest
 from pipeline import database, ledger
 from pipeline.errors import BusyError
 
-pytest_plugins = ["database_fixtures"]
-
 DAY = date(2026, 1, 15)
 
 

@@ -16,8 +16,6 @@ from pipeline import contract as contracts
 from pipeline import load
 from pipeline.errors import DatabaseError, SettingsError, StepFailed
 
-pytest_plugins = ["database_fixtures"]
-
 HOSTILE = [
     "", "\\N", "\\.", "NULL", '"', '""', "'; DROP TABLE raw_events; --", "a,b", "a\tb", "a\r\nb", "\r", " ", "\\", "{}",
     "\u202e\U0001f600", "한글", "\x7f\x1b[2J", "<script>alert(1)</script>", "$x ${x} {{7*7}} %s",

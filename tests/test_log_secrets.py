@@ -16,8 +16,6 @@ import pytest
 
 from pipeline.settings import PREFIX, ZONE
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
-
 ROOT = Path(__file__).parent.parent
 PATIENCE = 90
 CANARIES = {"web": "WEBCANARY", "slack": "SLACKCANARY", "event": "EVENTCANARY"}

@@ -17,8 +17,6 @@ from staged_days import CONTRACT, DAY, ask, event, purchase, run_day, stage_day,
 from pipeline import marts
 from pipeline.database import MARTS_FOLDER
 
-pytest_plugins = ["database_fixtures"]
-
 SQL_FILES = sorted(MARTS_FOLDER.glob("*.sql")) + sorted((MARTS_FOLDER / "checks").glob("*.sql"))
 #: Words of SQL itself and names of settings, not of the shop.
 SQL_WORDS = {"array", "number", "string", "null", "daygate.day"}

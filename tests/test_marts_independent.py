@@ -8,8 +8,6 @@ from decimal import Decimal
 import duckdb
 import pytest
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
-
 EVENTS = """
 CREATE TABLE e AS
 SELECT d.*, CAST("timestamp" AS TIMESTAMPTZ) AS moment,

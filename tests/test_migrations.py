@@ -12,8 +12,6 @@ from staged_days import administer
 from pipeline import contract, database
 from pipeline.errors import DatabaseError, SettingsError, TransientError
 
-pytest_plugins = ["database_fixtures"]
-
 TYPES = {"string": "text", "integer": "bigint", "number": "numeric", "timestamp": "timestamp with time zone"}
 
 

@@ -25,8 +25,6 @@ from scheduler.boundary import call
 #: Many damaged days through the gate.
 pytestmark = pytest.mark.long
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
-
 DAY = date(2026, 1, 15)
 NAME = "events_20260115.jsonl"
 _BLANK = b" \t\r\n"

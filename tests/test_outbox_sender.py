@@ -24,7 +24,7 @@ from pipeline.settings import Settings
 from scheduler.boundary import call
 from scheduler.service import Service
 
-pytest_plugins = ["database_fixtures", "day_fixtures", "slack_fixtures"]
+pytest_plugins = ["slack_fixtures"]
 
 DAY = date(2026, 1, 15)
 ROOT = Path(__file__).parent.parent

@@ -22,8 +22,6 @@ from pipeline.database import MARTS_FOLDER
 from pipeline.errors import BusyError, StepFailed, TransientError
 from pipeline.records import Alert, Verdict
 
-pytest_plugins = ["database_fixtures"]
-
 WRONG = ("value_ranges", "os", "os", "not allowed")
 MARTS = ("mart_user_daily", "mart_funnel_daily", "mart_product_daily", "mart_orders")
 ALERT = Alert(kind="day_completed", day=DAY, dedupe_key="day_completed:2026-01-15", facts={"name": "\x00<!channel>"})

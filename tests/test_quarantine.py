@@ -16,8 +16,6 @@ from pipeline import database, publish, quarantine
 from pipeline.errors import StepFailed
 from pipeline.records import Verdict
 
-pytest_plugins = ["database_fixtures"]
-
 NOT_JSON = ("required_fields", "line", None, "the line is not JSON")
 WRONG_OS = ("value_ranges", "os", "os", "not in the contract's list")
 ODD = ("platform_device", "os", "os", "odd")

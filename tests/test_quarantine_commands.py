@@ -20,8 +20,6 @@ from scheduler import quarantine_text
 from scheduler.boundary import call
 from scheduler.output import Look
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
-
 NOT_JSON = ("required_fields", "line", None, "the line is not valid JSON")
 WRONG_OS = ("value_ranges", "os", "os", "not in the contract's list")
 HOSTILE = b'{"os": "\x1b[2J\x07\xe2\x80\xaeevil"}\r \xff\x00'

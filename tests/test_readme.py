@@ -12,8 +12,6 @@ from pipeline.check_ids import CHECK_IDS
 from pipeline.errors import ExitCode
 from pipeline.marts import all_marts
 
-pytest_plugins = ["database_fixtures"]
-
 TEXT = docs_parts.README.read_text(encoding="utf-8")
 
 

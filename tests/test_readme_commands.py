@@ -19,8 +19,6 @@ from pipeline import contract, simulate
 from pipeline.settings import PREFIX
 from scheduler.boundary import call
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
-
 TEXT = docs_parts.README.read_text(encoding="utf-8")
 KOREAN = docs_parts.README.with_name("README.ko.md")
 #: Commands whose answer is not 0: the day of the README's examples is bad, and half corrected it still is.

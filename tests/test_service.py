@@ -31,8 +31,6 @@ from scheduler.child import Child
 from scheduler.reconcile import Reconciler
 from scheduler.service import Service
 
-pytest_plugins = ["database_fixtures", "day_fixtures", "service_fixtures", "warm"]
-
 DAY = date(2026, 1, 15)
 ROOT = Path(__file__).parent.parent
 RUNNING = "SELECT run_id FROM pipeline_run_log WHERE status = 'running'"

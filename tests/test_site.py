@@ -22,8 +22,6 @@ from pipeline.settings import Settings
 from scheduler import repair, site
 from scheduler.site_files import Site
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
-
 BAD = {"browser_unknown": 0.03}
 
 

@@ -27,7 +27,7 @@ from pipeline.spark.aggregates import FOLDER, all_aggregates
 from scheduler import app, batch
 from scheduler.boundary import call
 
-pytest_plugins = ["database_fixtures", "spark_fixtures"]
+pytest_plugins = ["spark_fixtures"]
 pytestmark = pytest.mark.spark
 
 #: A day with quarantined lines, one with hostile values that its severities let pass, and one the gate blocked.

@@ -22,8 +22,6 @@ from pipeline.errors import (
 )
 from pipeline.spark import load
 
-pytest_plugins = ["database_fixtures"]
-
 BAD = ("value_ranges", "quantity", "quantity", "is above 99")
 LINES = 40
 PARTS = 4

@@ -14,8 +14,6 @@ from pipeline import database, volume
 from pipeline.records import Verdict
 from pipeline.settings import ZONE
 
-pytest_plugins = ["database_fixtures", "day_fixtures"]
-
 DAY = date(2026, 1, 15)
 USUAL = [{"events": float(n), "orders": float(n // 10), "revenue": n * 1000.0} for n in (9800, 9900, 10000, 10200)]
 

@@ -43,8 +43,6 @@ from scheduler import web
 from scheduler.web_database import Ledger
 from scheduler.web_server import ImpatientProtocol
 
-pytest_plugins = ["database_fixtures"]
-
 ROOT = Path(__file__).parent.parent
 SECRET = "SECRETCANARY-of-the-site"
 RUN = "20260115-1-0badcafe"
