@@ -22,6 +22,7 @@ from expectations_custom.outcomes import Counts, Outcomes
 from expectations_custom.renderers import CheckRenderers
 from expectations_custom.rule import Rule, RuleTable
 from pipeline import contract
+from pipeline.wording import percent
 
 
 def reaches(counts: Counts, share: float) -> bool:
@@ -82,6 +83,7 @@ class CheckExpectation(CheckRenderers, BatchExpectation):  # type: ignore[misc] 
         counts = outcomes.checks[self.check.id]
         table = _table(contract.load(Path(self.contract) if self.contract else None)).of(self.check.id)
         by_rule = [(rule, outcomes.rules[self.check.id, rule.id]) for rule in table]
+        good = counts.evaluated_rows - counts.failed_rows
         rate = 1 - counts.failed_rows / counts.evaluated_rows if counts.evaluated_rows else None
         floors_hold = all(
             reaches(found, self.rule_floors.get(rule.id, self.rule_floor))
@@ -91,7 +93,7 @@ class CheckExpectation(CheckRenderers, BatchExpectation):  # type: ignore[misc] 
         return {
             "success": reaches(counts, self.mostly) and floors_hold,
             "result": {
-                "observed_value": "not applicable" if rate is None else percent(counts),
+                "observed_value": percent(good, counts.evaluated_rows) or "not applicable",
                 "element_count": counts.evaluated_rows,
                 "unexpected_count": counts.failed_rows,
                 "unexpected_percent": 0.0 if rate is None else 100 * (1 - rate),
@@ -119,12 +121,6 @@ def _table(agreed: contract.Contract) -> RuleTable:
     if agreed.sha256 not in _TABLES:
         _TABLES[agreed.sha256] = rules.table(agreed)
     return _TABLES[agreed.sha256]
-
-
-def percent(counts: Counts) -> str:
-    """The pass rate as text, rounded down so that it never shows a threshold that was missed."""
-    hundredths = 10_000 * (counts.evaluated_rows - counts.failed_rows) // counts.evaluated_rows
-    return f"{hundredths // 100}.{hundredths % 100:02d} %"
 
 
 def _rule_details(rule: Rule, found: Counts) -> dict[str, Any]:
