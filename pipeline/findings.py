@@ -16,7 +16,6 @@ from polars.exceptions import PolarsError
 
 from pipeline import changes, database, landing, volume
 from pipeline.contract import Contract
-from pipeline.database import Connection, translated
 from pipeline.errors import StepFailed
 from pipeline.records import Change, CheckReport, Commonality, Findings, Staged, Verdict, VolumeFinding
 from pipeline.settings import Settings
@@ -112,11 +111,3 @@ def _change(told: Mapping[str, Any]) -> Change:
             "commonalities": tuple(Commonality(**one) for one in told["commonalities"]),
         }
     )
-
-
-def of_run(connection: Connection, run_id: str) -> Findings:
-    """What was found in a run; nothing when there is no such run."""
-    with translated("reading the findings"), connection, connection.cursor() as cursor:
-        cursor.execute("SELECT report -> 'findings' FROM pipeline_run_log WHERE run_id = %s", (run_id,))
-        row = cursor.fetchone()
-    return from_facts(row[0] if row else None)

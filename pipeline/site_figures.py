@@ -18,8 +18,7 @@ from pipeline.database import Connection, one, translated
 from pipeline.hours import HOURS
 from pipeline.records import CheckResult, DaySummary, Findings, Severity, Verdict
 
-#: Passed days of the same weekday that make the usual, and how many weeks back they are looked for.
-USUAL_DAYS: Final = 8
+#: How many weeks back the days that make the usual are looked for.
 _WEEKS_BACK: Final = 26
 #: Attempts at one day that its page lists.
 MOST_ATTEMPTS: Final = 20
@@ -256,7 +255,7 @@ def day(connection: Connection, day: date) -> DayFigures | None:
     with translated("reading the ledger"), connection, connection.cursor() as cursor:
         cursor.execute("SELECT coalesce(report, '{}') FROM pipeline_run_log WHERE run_id = %s", (run.run_id,))
         (report,) = one(cursor)
-        cursor.execute(_USUAL_HOURS, ([day - timedelta(weeks=n) for n in range(1, _WEEKS_BACK + 1)], USUAL_DAYS))
+        cursor.execute(_USUAL_HOURS, ([day - timedelta(weeks=n) for n in range(1, _WEEKS_BACK + 1)], volume.USUAL_DAYS))
         usual_hours = [hours for (found,) in cursor.fetchall() if (hours := _hours(found))]
         cursor.execute(_NEIGHBOURS, {"day": day})
         before, after = one(cursor)

@@ -96,7 +96,7 @@ def unfinished(settings: Settings, url: str) -> dict[str, date]:
 
     Of each of the newest days the last judged run counts; pages that retention removed are not missed.
     """
-    from gx.pages import DAYS_BACK
+    from gx.pages import DAYS_BACK, run_path
     from gx.published import INDEX, oldest_kept
 
     with database.session(url, name="site", doing="reading the ledger") as connection:
@@ -111,7 +111,7 @@ def unfinished(settings: Settings, url: str) -> dict[str, date]:
         and not (
             front
             and (settings.runs_folder / run.run_id / _PUBLISHED).is_file()
-            and (settings.site_folder / "runs" / run.run_id / INDEX).is_file()
+            and (settings.site_folder / run_path(run.run_id)).is_file()
         )
     }
 
@@ -208,12 +208,12 @@ class _Building:
 
     def catch_up(self) -> None:
         """Make the pages of the days that are new or have changed since the last time."""
-        from gx import published
+        from gx import pages, published
 
         figures = self._figures()
         oldest = published.oldest_kept(figures.today, self._settings.site_keep_days)
         states = site_figures.states(self._connection, since=oldest)
-        kept = {f"days/{day}/index.html" for day in states}
+        kept = {pages.day_path(day) for day in states}
         making = _Making(
             self._settings, self._connection, figures, lambda path: path in kept or (self._fresh / path).is_file()
         )

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from staged_days import CONTRACT, DAY, event, purchase, stage_day
 
-from pipeline import changes, database, findings
+from pipeline import changes, database, findings, site_figures
 from pipeline.records import Change, Commonality, Findings, Verdict, VolumeFinding
 
 #: Three systems, two browsers, four pages, six hours, spread evenly over each other.
@@ -234,7 +234,7 @@ def test_findings_are_kept_with_the_run_and_read_back_equal(database_url, run_da
     """In the ledger and in report.json; the whole way of a bad day, hostile values and all."""
     outcome = run_day(file=delivery(browser_unknown=0.2))
     with closing(database.connect(database_url, name="test")) as connection:
-        kept = findings.of_run(connection, outcome.summary.run_id)
+        kept = site_figures.day(connection, outcome.summary.day).findings
     story = (settings.runs_folder / outcome.summary.run_id / "report.json").read_text("utf-8")
 
     assert kept == outcome.report.findings
