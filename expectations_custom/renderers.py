@@ -230,7 +230,7 @@ def _rule_table(rules: Sequence[Mapping[str, Any]], *, header: str | None, check
         ],
         table=[
             [
-                text(rule["says"], "dg-words", name=f"rule-{check}-{rule['id']}"),
+                text(say.again(rule["says"]), "dg-words", name=f"rule-{check}-{rule['id']}"),
                 text(rule["field"] or "", "dg-field", tag="code"),
                 number(rule["failed_rows"]),
                 number(rule["evaluated_rows"]),
@@ -264,7 +264,7 @@ def _sample_table(samples: Sequence[Mapping[str, Any]], failed: int) -> Rendered
                 if sample["event_id"] is None
                 else text(sample["event_id"], "dg-id", tag="code"),
                 text(sample["field"] or "", "dg-field", tag="code"),
-                text(sample["reason"], "dg-words"),
+                text(say.again(sample["reason"]), "dg-words"),
             ]
             for sample in samples
         ],
@@ -314,4 +314,4 @@ def _failing_share(rule: Mapping[str, Any]) -> float:
 
 def _one_rule(rule: Mapping[str, Any]) -> str:
     failing = _failing(rule["failed_rows"], rule["evaluated_rows"])
-    return spoken()("check.one_rule", share=failing, rule=rule["says"])
+    return spoken()("check.one_rule", share=failing, rule=spoken().again(rule["says"]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from math import floor
 from typing import Any, Final
 
 from gx import charts
@@ -18,6 +17,7 @@ from pipeline.check_ids import CHECK_IDS
 from pipeline.records import Change, CheckResult, DaySummary, Verdict, VolumeFinding
 from pipeline.site_figures import DayFigures, Usual
 from pipeline.volume import ARRIVED
+from pipeline.wording import floored
 from pipeline.words import FAILED, WARNED, State, spoken
 
 _HOURS: Final = tuple(f"{hour:02d}" for hour in range(24))
@@ -40,7 +40,7 @@ def day_page(found: DayFigures, place: Place) -> str:
         and found.attempts[0].run_id != run.run_id
         and found.attempts[0].status != "running",
         blocked_href=place.run(run.released_run),
-        problems=[str(problem) for problem in found.report.get("problems") or ()],
+        problems=[spoken().again(str(problem)) for problem in found.report.get("problems") or ()],
         checks=check_lines(found.checks, page),
         page=page,
         changes=[_change(one, page) for one in found.findings.changes],
@@ -139,7 +139,7 @@ def _change(change: Change, page: str | None) -> dict[str, Any]:
         "level": level,
         "rows": [
             {
-                "dimension": say.known(f"dimension.{one.dimension}", one.dimension),
+                "dimension": _dimension(one.dimension),
                 "value": _value(one.dimension, one.value),
                 "failing_share": _rate(one.failing_share),
                 "overall_share": _rate(one.overall_share),
@@ -151,8 +151,12 @@ def _change(change: Change, page: str | None) -> dict[str, Any]:
 
 
 def _rate(share: float | None) -> str:
-    """A share in per cent, rounded down so that it never reaches what it missed."""
-    return "–" if share is None else f"{floor(share * 10_000 + 1e-6) / 100:.2f} %"
+    return "–" if share is None else floored(share)
+
+
+def _dimension(name: str) -> str:
+    said = spoken().known(f"dimension.{name}", name)
+    return said[:1].upper() + said[1:]
 
 
 def _value(dimension: str, value: str) -> str:

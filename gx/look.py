@@ -92,7 +92,7 @@ def moment(value: datetime) -> str:
 
 def stated(word: str) -> str:
     """The word of a state in the page's language."""
-    return spoken().known(f"state.{word.lower().replace(' ', '_')}", word)
+    return spoken().state(word)
 
 
 def named(check: str) -> str:

@@ -224,7 +224,7 @@ def checks_page(settings: Settings, contract: Contract, checks: Sequence[Check],
                     {
                         "id": rule.id,
                         "field": rule.field,
-                        "says": rule.says,
+                        "says": say.again(rule.says),
                         "source": rule.source,
                         "anchor": anchor("rule", check.id, rule.id),
                         "floor": share(settings.floors_of(check.id).get(rule.id, settings.rule_floor)),

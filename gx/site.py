@@ -31,10 +31,9 @@ from gx.check_lines import CheckLine, line
 from gx.look import STATES
 from gx.published import INDEX, DocsError, copy_assets, why
 from gx.views import PageView
-from pipeline.alert_words import Language
 from pipeline.files import fresh_folder, replace_file
 from pipeline.records import Release, Verdict
-from pipeline.words import FAILED, WARNED, speaking, spoken
+from pipeline.words import FAILED, WARNED, Language, speaking, spoken
 
 _ORDER: Final = {check.id: place for place, check in enumerate(CHECKS)}
 #: A delivery's name that can be typed into a shell as it is shown.
@@ -118,7 +117,7 @@ def page_of(result: CheckpointResult | ExpectationSuiteValidationResult | None, 
     checks = check_lines(results)
     with _counting_failures() as failures:
         document = ValidationResultsPageRenderer().render(validation) if validation is not None else None
-    problems = [*facts.problems]
+    problems = [spoken().again(problem) for problem in facts.problems]
     if failures:
         problems.append(spoken()("run.parts_missing", count=len(failures)))
     return PageView().render(

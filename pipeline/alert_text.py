@@ -15,12 +15,12 @@ from datetime import date
 from typing import Any, Final
 
 from pipeline import lateness
-from pipeline.alert_words import WORDS, Language
 from pipeline.alerts import mask
 from pipeline.changes import OUTSIDE
 from pipeline.records import Alert
 from pipeline.volume import ARRIVED, REVENUE
-from pipeline.wording import visible
+from pipeline.wording import floored, visible
+from pipeline.words import Language, Words
 
 #: Slack refuses a message that exceeds any of these, and the alert would be lost.
 MAX_HEADER: Final = 150
@@ -52,7 +52,6 @@ _NO_BRACKETS: Final = str.maketrans({"<": "\u2039", ">": "\u203a"})
 #: Kinds of days that were judged, and so have a page.
 _WITH_PAGE: Final = frozenset({"gate_failed", "day_completed", "recovered", "day_released", "still_bad"})
 
-_Words = Mapping[str, str]
 _Facts = Mapping[str, Any]
 
 
@@ -74,40 +73,40 @@ def compose(alert: Alert, *, language: Language = "en", site: str | None = None,
         site: where the pages are reached; with it the message links to the day's page.
         again: the day was told to be bad before, and is still.
     """
-    words = WORDS[language]
-    header, paragraphs = _COMPOSERS[alert.kind](alert, words)
+    say = Words(language)
+    header, paragraphs = _COMPOSERS[alert.kind](alert, say)
     if again:
-        header = words["again"].format(header=header)
-    footer = words["footer"].format(run=_inert(alert.facts.get("run_id", "–")))
-    text = "\n".join([_escaped(header), *paragraphs, footer])
+        header = say("alert.again", header=header)
+    footer = say("alert.footer", run=_inert(alert.facts["run_id"])) if "run_id" in alert.facts else ""
+    text = "\n".join(filter(None, [_escaped(header), *paragraphs, footer]))
     if site is not None and alert.kind in _WITH_PAGE:
-        footer += f" · <{site.rstrip('/')}/days/{alert.day}/index.html|{words['page']}>"
+        footer += f" · <{site.rstrip('/')}/days/{alert.day}/index.html|{say('alert.page')}>"
     return _message(header, paragraphs, footer, text=text, level=_LOG_LEVELS[alert.kind])
 
 
 def summary(alerts: Sequence[Alert], *, language: Language = "en") -> SlackMessage:
     """Many alerts as one message: which kinds, how many, which days."""
-    words = WORDS[language]
+    say = Words(language)
     kinds: dict[str, list[date]] = {}
     for alert in alerts:
         kinds.setdefault(alert.kind, []).append(alert.day)
     worst_first = sorted(kinds, key=lambda kind: (-_LOG_LEVELS[kind], kind))
-    paragraphs = [words["many_said"]]
+    paragraphs = [say("alert.many_said")]
     paragraphs += [
-        words["many_kind"].format(kind=words[f"kind_{kind}"], count=len(kinds[kind]), days=_days(kinds[kind]))
+        say("alert.many_kind", kind=say(f"kind.{kind}"), count=len(kinds[kind]), days=_days(kinds[kind]))
         for kind in worst_first
     ]
-    header = words["many_header"].format(count=len(alerts))
+    header = say("alert.many_header", count=len(alerts))
     text = "\n".join([header, *paragraphs])
     level = max(_LOG_LEVELS[kind] for kind in kinds)
-    return _message(header, paragraphs, words["many_footer"], text=text, level=level)
+    return _message(header, paragraphs, say("alert.many_footer"), text=text, level=level)
 
 
 def _message(header: str, paragraphs: Sequence[str], footer: str, *, text: str, level: int) -> SlackMessage:
     blocks = [
         {"type": "header", "text": {"type": "plain_text", "text": _cut(header, MAX_HEADER), "emoji": False}},
         *(_section(paragraph) for paragraph in paragraphs[: MAX_BLOCKS - 2]),
-        {"type": "context", "elements": [_mrkdwn(footer)]},
+        *([{"type": "context", "elements": [_mrkdwn(footer)]}] if footer else []),
     ]
     return SlackMessage(text=_cut_escaped(text, MAX_TEXT), blocks=tuple(blocks), level=level)
 
@@ -115,63 +114,63 @@ def _message(header: str, paragraphs: Sequence[str], footer: str, *, text: str, 
 # -- one composer a kind: header and paragraphs --------------------------------------------------
 
 
-def _gate_failed(alert: Alert, words: _Words) -> tuple[str, list[str]]:
+def _gate_failed(alert: Alert, say: Words) -> tuple[str, list[str]]:
     facts: _Facts = alert.facts
     checks: Sequence[_Facts] = facts["checks"]
     blocking = [check for check in checks if check["severity"] == "critical"]
-    found = words["gate_found"].format(failed=len(blocking), of=facts["all_checks"], lines=_count(facts["lines"]))
+    found = say("alert.gate_found", failed=len(blocking), of=facts["all_checks"], lines=_count(facts["lines"]))
     if facts["failing_lines"] is not None:
-        found += " " + words["gate_quarantined"].format(lines=_count(facts["failing_lines"]))
+        found += " " + say("alert.gate_quarantined", lines=_count(facts["failing_lines"]))
     said = [
         found,
-        *(words["problem"].format(problem=_inert(problem)) for problem in facts["problems"][:5]),
-        *_checks(facts, words),
-        *_volume(facts, words),
-        words["gate_next"].format(day=alert.day),
+        *(say("alert.problem", problem=_inert(say.again(problem))) for problem in facts["problems"][:5]),
+        *_checks(facts, say),
+        *_volume(facts, say),
+        say("alert.gate_next", day=alert.day),
     ]
-    return words["gate_header"].format(day=alert.day, verdict=facts["verdict"]), said
+    return say("alert.gate_header", day=alert.day, verdict=say.state(facts["verdict"])), said
 
 
-def _step_failed(alert: Alert, words: _Words) -> tuple[str, list[str]]:
+def _step_failed(alert: Alert, say: Words) -> tuple[str, list[str]]:
     facts: _Facts = alert.facts
-    header = words["step_header"].format(day=alert.day, step=_unformatted(facts["step"]))
-    said = words["step_said"].format(step=_inert(facts["step"]), attempt=facts["attempt"], error=_inert(facts["error"]))
+    header = say("alert.step_header", day=alert.day, step=_unformatted(facts["step"]))
+    said = say("alert.step_said", step=_inert(facts["step"]), attempt=facts["attempt"], error=_inert(facts["error"]))
     return header, [said]
 
 
-def _still_bad(alert: Alert, words: _Words) -> tuple[str, list[str]]:
-    said = words["still_said"].format(day=alert.day, since=_inert(alert.facts["since"]))
-    return words["still_header"].format(day=alert.day), [said, words["gate_next"].format(day=alert.day)]
+def _still_bad(alert: Alert, say: Words) -> tuple[str, list[str]]:
+    said = say("alert.still_said", day=alert.day, since=_inert(alert.facts["since"]))
+    return say("alert.still_header", day=alert.day), [said, say("alert.gate_next", day=alert.day)]
 
 
-def _day_completed(alert: Alert, words: _Words) -> tuple[str, list[str]]:
+def _day_completed(alert: Alert, say: Words) -> tuple[str, list[str]]:
     facts: _Facts = alert.facts
     paragraphs = [
-        _figures(facts, words),
+        _figures(facts, say),
         "\n".join(f"{_inert(check)}: {_inert(rate)}" for check, rate in facts["rates"]),
-        *_volume(facts, words),
+        *_volume(facts, say),
     ]
     if facts["warnings"]:
         names = ", ".join(_inert(check) for check in facts["warnings"])
-        paragraphs.append(words["day_warnings"].format(checks=names))
-    return words["day_header"].format(day=alert.day), [p for p in paragraphs if p]
+        paragraphs.append(say("alert.day_warnings", checks=names))
+    return say("alert.day_header", day=alert.day), [p for p in paragraphs if p]
 
 
-def _recovered(alert: Alert, words: _Words) -> tuple[str, list[str]]:
-    _, paragraphs = _day_completed(alert, words)
-    said = words["recovered_said"].format(since=_inert(alert.facts["since"]))
-    return words["recovered_header"].format(day=alert.day), [said, *paragraphs]
+def _recovered(alert: Alert, say: Words) -> tuple[str, list[str]]:
+    _, paragraphs = _day_completed(alert, say)
+    said = say("alert.recovered_said", since=_inert(alert.facts["since"]))
+    return say("alert.recovered_header", day=alert.day), [said, *paragraphs]
 
 
-def _day_released(alert: Alert, words: _Words) -> tuple[str, list[str]]:
+def _day_released(alert: Alert, say: Words) -> tuple[str, list[str]]:
     facts: _Facts = alert.facts
-    said = words["released_said"].format(by=_inert(facts["by"]), reason=_inert(facts["reason"]))
-    over = words["released_over"].format(run=_inert(facts["released_run"]))
-    header = words["released_header"].format(day=alert.day)
-    return header, [said, _figures(facts, words), over, *_checks(facts, words)]
+    said = say("alert.released_said", by=_inert(facts["by"]), reason=_inert(facts["reason"]))
+    over = say("alert.released_over", run=_inert(facts["released_run"]))
+    header = say("alert.released_header", day=alert.day)
+    return header, [said, _figures(facts, say), over, *_checks(facts, say)]
 
 
-_COMPOSERS: Final[dict[str, Callable[[Alert, _Words], tuple[str, list[str]]]]] = {
+_COMPOSERS: Final[dict[str, Callable[[Alert, Words], tuple[str, list[str]]]]] = {
     "gate_failed": _gate_failed,
     "step_failed": _step_failed,
     "still_bad": _still_bad,
@@ -185,22 +184,23 @@ _COMPOSERS: Final[dict[str, Callable[[Alert, _Words], tuple[str, list[str]]]]] =
 # -- what they are made of -----------------------------------------------------------------------
 
 
-def _checks(facts: _Facts, words: _Words) -> list[str]:
+def _checks(facts: _Facts, say: Words) -> list[str]:
     checks: Sequence[_Facts] = facts["checks"]
     changes = {change["check_id"]: change for change in facts.get("changes", ())}
     said = [
-        " ".join([_check_words(check, words), *_change_words(changes.get(check["id"]), words)])
+        " ".join([_check_words(check, say), *_change_words(changes.get(check["id"]), say)])
         for check in checks[:_MAX_CHECKS]
     ]
     more = len(checks) - _MAX_CHECKS
-    return [*said, words["more"].format(count=more)] if more > 0 else said
+    return [*said, say("alert.more", count=more)] if more > 0 else said
 
 
-def _check_words(check: _Facts, words: _Words) -> str:
+def _check_words(check: _Facts, say: Words) -> str:
     name = _inert(check["id"])
     if check["error"] is not None:
-        return words["check_error"].format(name=name, error=_inert(check["error"]))
-    said = words["check_warning" if check["severity"] == "warning" else "check_failed"].format(
+        return say("alert.check_error", name=name, error=_inert(say.again(check["error"])))
+    said = say(
+        "alert.check_warning" if check["severity"] == "warning" else "alert.check_failed",
         name=name,
         rate=check["rate"],
         needed=check["needed"],
@@ -208,57 +208,56 @@ def _check_words(check: _Facts, words: _Words) -> str:
         of=_count(check["evaluated_rows"]),
     )
     if check["worst_rule"] is not None:
-        said += " " + words["worst"].format(rule=_inert(check["worst_rule"]), count=_count(check["worst_rows"]))
+        said += " " + say("alert.worst", rule=_inert(check["worst_rule"]), count=_count(check["worst_rows"]))
     if check["sample_lines"]:
-        said += " " + words["lines"].format(lines=", ".join(_count(line) for line in check["sample_lines"]))
+        said += " " + say("alert.lines", lines=", ".join(_count(line) for line in check["sample_lines"]))
     return said
 
 
-def _change_words(change: _Facts | None, words: _Words) -> list[str]:
+def _change_words(change: _Facts | None, say: Words) -> list[str]:
     """Since when, how it usually is, and what the lines have in common, as far as it is known."""
     if change is None:
         return []
     first, last_good, usual = change["first_bad_day"], change["last_good_day"], change["usual_pass_rate"]
     said = []
     if last_good is not None:
-        said.append(words["change_since"].format(first=_inert(first), last_good=_inert(last_good)))
+        said.append(say("alert.change_since", first=_inert(first), last_good=_inert(last_good)))
     if usual is not None:
-        said.append(words["change_usual"].format(rate=f"{int(usual * 10_000 + 1e-6) / 100:.2f} %"))
-    common = [_common_words(one, words) for one in change["commonalities"][:_COMMON]]
-    return [*said, words["common"].format(found="; ".join(common))] if common else said
+        said.append(say("alert.change_usual", rate=floored(usual)))
+    common = [_common_words(one, say) for one in change["commonalities"][:_COMMON]]
+    return [*said, say("alert.common", found="; ".join(common))] if common else said
 
 
-def _common_words(one: _Facts, words: _Words) -> str:
-    return words["common_value"].format(
-        dimension=words.get(f"dimension_{one['dimension']}", _inert(one["dimension"])),
-        value=words["outside"] if one["value"] == OUTSIDE else _inert(one["value"]),
+def _common_words(one: _Facts, say: Words) -> str:
+    return say(
+        "alert.common_value",
+        dimension=say.known(f"dimension.{one['dimension']}", _inert(one["dimension"])),
+        value=say("alert.outside") if one["value"] == OUTSIDE else _inert(one["value"]),
         failing=_share(one["failing_share"]),
         overall=_share(one["overall_share"]),
     )
 
 
-def _volume(facts: _Facts, words: _Words) -> list[str]:
-    return [
-        words["volume_arrived" if found["metric"] == ARRIVED else "volume"].format(
-            metric=words[f"metric_{found['metric']}"],
-            value=_figure(found, found["value"]),
-            median=_figure(found, found["median"]),
-            low=_figure(found, found["low"]),
-            high=_figure(found, found["high"]),
-            days=found["days"],
-        )
-        for found in facts.get("volume", ())
-    ]
+def _volume(facts: _Facts, say: Words) -> list[str]:
+    return [_unusual(found, say) for found in facts.get("volume", ())]
+
+
+def _unusual(found: _Facts, say: Words) -> str:
+    if found["metric"] == ARRIVED:
+        value, median = (f"{found[name]:,.1f}" for name in ("value", "median"))
+        return say("alert.volume_arrived", value=value, median=median, days=found["days"])
+    value, median, low, high = (_figure(found, found[name]) for name in ("value", "median", "low", "high"))
+    amount = say(f"amount.{found['metric']}", value=value)
+    return say("alert.volume", amount=amount, median=median, low=low, high=high, days=found["days"])
 
 
 def _figure(found: _Facts, value: float) -> str:
-    if found["metric"] == ARRIVED:
-        return f"{value:,.1f}"
     return f"{value:,.0f}" + (" ₩" if found["metric"] == REVENUE else "")
 
 
-def _figures(facts: _Facts, words: _Words) -> str:
-    return words["day_figures"].format(
+def _figures(facts: _Facts, say: Words) -> str:
+    return say(
+        "alert.day_figures",
         events=_count(facts["events"]),
         users=_count(facts["users"]),
         purchases=_count(facts["purchases"]),

@@ -11,6 +11,7 @@ from datetime import date, time
 from typing import Any, Final
 
 from pipeline.records import Alert
+from pipeline.words import Words
 
 #: Days named one by one; more are told as a range.
 _NAMED: Final = 5
@@ -41,12 +42,11 @@ def _late(reason: str, late: Sequence[date], *, newest: date, **facts: object) -
     )
 
 
-def worded(alert: Alert, words: Mapping[str, str]) -> tuple[str, list[str]]:
+def worded(alert: Alert, say: Words) -> tuple[str, list[str]]:
     """Header and paragraphs; everything in them is a word, a day or a time of ours."""
     facts: Mapping[str, Any] = alert.facts
     late: Sequence[str] = facts["days"]
     named = ", ".join(late) if len(late) <= _NAMED else f"{late[0]} – {late[-1]} ({len(late)})"
-    said = words[f"late_{facts['reason']}"].format(
-        days=named, by=facts.get("by"), limit=facts.get("limit"), first=late[0], last=late[-1]
-    )
-    return words["late_header"].format(day=alert.day), [said]
+    values = {name: facts.get(name) for name in ("by", "limit")}
+    said = say(f"late.{facts['reason']}", days=named, first=late[0], last=late[-1], **values)
+    return say("alert.late_header", day=alert.day), [said]

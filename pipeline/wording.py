@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from decimal import Decimal
+from math import floor
 from typing import Final
 
 #: Categories that move the cursor, reorder text, hide in it or have no shape: controls, format
@@ -37,6 +38,11 @@ def percent(good: int, of: int) -> str:
         return ""
     hundredths = good * 10_000 // of
     return f"{hundredths // 100}.{hundredths % 100:02d} %"
+
+
+def floored(value: float) -> str:
+    """As `percent`, of a share that is known as a number only; a hair below counts as reached."""
+    return f"{floor(value * 10_000 + 1e-6) / 100:.2f} %"
 
 
 def share(value: float) -> str:

@@ -30,7 +30,6 @@ from pipeline import (
     slack,
 )
 from pipeline import contract as contracts
-from pipeline.alert_words import Language
 from pipeline.calibrate import Measured
 from pipeline.day import DayOrder, DayRunner, RunFailed
 from pipeline.errors import DaygateError
@@ -51,6 +50,7 @@ from pipeline.records import (
 )
 from pipeline.retry import patiently
 from pipeline.settings import Settings
+from pipeline.words import Language
 from scheduler.ahead import have_gate, import_gate
 from scheduler.staging import staging
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pipeline import alerts, lateness
 from pipeline.alert_text import compose, summary
-from pipeline.alert_words import Language
 from pipeline.changes import OUTSIDE
 from pipeline.marts import MartTables
 from pipeline.records import (
@@ -26,6 +25,7 @@ from pipeline.records import (
     VolumeFinding,
 )
 from pipeline.slack import plain
+from pipeline.words import Language
 
 DAY = date(2026, 1, 15)
 RUN_ID = "20260115-1-4f2a9c01"

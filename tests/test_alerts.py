@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from slack_sdk.models.blocks import Block
 from slack_server import CANARY, SlackServer
 
 from gx.slack import DaygateAlert, read_alerts
+from pipeline import lateness
 from pipeline.alert_text import MAX_BLOCKS, MAX_HEADER, MAX_SECTION, MAX_TEXT, SlackMessage, compose, summary
-from pipeline.alert_words import WORDS
 from pipeline.alerts import (
     day_completed,
     day_released,
@@ -47,6 +47,7 @@ from pipeline.records import (
     VolumeFinding,
 )
 from pipeline.slack import Channel, send
+from pipeline.words import Words
 
 pytest_plugins = ["slack_fixtures"]
 
@@ -225,17 +226,6 @@ def test_every_message_stays_within_what_slack_takes(text: str, language: Any) -
             Block.parse(block).validate_json()
 
 
-def test_both_languages_say_the_same_things() -> None:
-    """A sentence that exists in one language exists in the other, with the same blanks."""
-    blanks = {
-        language: {key: sorted(part.split("}")[0] for part in text.split("{")[1:]) for key, text in words.items()}
-        for language, words in WORDS.items()
-    }
-
-    assert blanks["en"] == blanks["ko"]
-    assert "격리" in compose(closed_gate(failing_lines=3), language="ko").text
-
-
 def test_ids_of_people_visits_and_orders_are_masked() -> None:
     """Alerts travel further than the data; no id travels with them."""
     said = mask("user U123456 order ORD20260115000017 visit 0f8fad5b-d9cb-469f-a165-70867728950e line 1200345")
@@ -384,7 +374,7 @@ daygate release 2026-01-15 --reason …
 Run 20260115-1-0a1b2c3d"""
 
 KOREAN = """\
-daygate 2026-01-15: FAIL (계속 비정상)
+daygate 2026-01-15: 실패 (계속 비정상)
 1,000줄을 검사하여 2개 검사 중 1개가 통과하지 못했습니다. 이 날짜의 데이터는 공개되지 않습니다. 31줄이 격리되었습니다.
 *value_ranges* 정상 96.90 %, 기준 99 %: 1,000줄 중 31줄 실패. 가장 많이 어긴 규칙: page_type (31줄). 예: 7, 12번째 줄. \
 2026-01-12부터 비정상이며, 마지막 정상일은 2026-01-11입니다. 평소 99.98 %. \
@@ -414,7 +404,7 @@ def test_a_value_outside_the_contract_is_named_as_such(language: Any) -> None:
     named = with_findings(closed_gate(check(OUTSIDE)), found(OUTSIDE))
 
     assert OUTSIDE not in said
-    assert WORDS[language]["outside"] in compose(named, language=language).text
+    assert Words(language)("alert.outside") in compose(named, language=language).text
 
 
 def test_a_first_failure_without_history_says_nothing_of_before() -> None:
@@ -441,15 +431,13 @@ def test_the_only_link_leads_to_the_page_of_the_day() -> None:
 def test_many_alerts_are_one_message_within_slacks_limits(language: Any) -> None:
     """How many of each kind and which days, the bad ones first."""
     many = [replace(alert, day=DAY + timedelta(days=n)) for n in range(100) for alert in every_kind("*x*")]
-    message = summary(many, language=language)
+    message, say = summary(many, language=language), Words(language)
 
     assert message.level == logging.ERROR
     assert len(message.text) <= MAX_TEXT
     assert "2026-01-15 – 2026-04-24" in message.text
-    assert f"*{WORDS[language]['kind_gate_failed']}* (100" in message.text
-    assert message.text.index(WORDS[language]["kind_gate_failed"]) < message.text.index(
-        WORDS[language]["kind_recovered"]
-    )
+    assert f"*{say('kind.gate_failed')}* (100" in message.text
+    assert message.text.index(say("kind.gate_failed")) < message.text.index(say("kind.recovered"))
     for block in message.blocks:
         Block.parse(block).validate_json()
 
@@ -458,7 +446,17 @@ def test_many_alerts_are_one_message_within_slacks_limits(language: Any) -> None
 def test_recovered_and_still_bad_say_since_when(language: Any) -> None:
     """The day's story in its thread."""
     by_kind = {alert.kind: compose(alert, language=language).text for alert in every_kind()}
+    say = Words(language)
 
     assert by_kind["recovered"].count("2026-01-15") >= 2
-    assert WORDS[language]["recovered_header"].format(day=DAY) in by_kind["recovered"]
-    assert WORDS[language]["still_said"].format(day=DAY, since=DAY) in by_kind["still_bad"]
+    assert say("alert.recovered_header", day=DAY) in by_kind["recovered"]
+    assert say("alert.still_said", day=DAY, since=DAY) in by_kind["still_bad"]
+
+
+@pytest.mark.parametrize("site", [None, "https://gate.example.com"])
+def test_what_belongs_to_no_run_names_none(site: str | None) -> None:
+    """A day without a file has no run, so neither text nor blocks hold an empty line about one."""
+    message = compose(lateness.missing([DAY], by=time(9)), site=site)
+
+    assert "Run" not in message.text
+    assert [block["type"] for block in message.blocks] == ["header", "section"]

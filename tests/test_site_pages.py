@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import html5lib
@@ -12,16 +12,15 @@ import pytest
 from docs_fixtures import DAY, facts, figures, summary
 from test_data_docs import BENIGN, HOSTILE
 
-from expectations_custom.checks import CHECKS
 from gx import charts, day_page, pages
 from gx.charts import Series
-from gx.look import ASSETS, TEMPLATES
+from gx.look import ASSETS
 from gx.pages import Place
 from pipeline.check_ids import CHECK_IDS
 from pipeline.records import Change, CheckResult, Commonality, Findings, RuleResult, Verdict, VolumeFinding
 from pipeline.settings import ZONE
 from pipeline.site_figures import CheckOfDay, Conversion, DayFigures, MonthOfDays, Usual
-from pipeline.words import CATALOGUE, catalogue, speaking
+from pipeline.words import speaking
 
 FAILED = CHECK_IDS[2]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -281,63 +280,3 @@ def test_no_sentence_is_left_untranslated() -> None:
         made |= {"empty": pages.calendar(figures(), None, place()), "none": pages.quarantine(figures(), place())}
 
     assert {name: latin(page) for name, page in made.items()} == {name: set() for name in made}
-
-
-def test_the_catalogue_is_whole() -> None:
-    """Every sentence in every language, with the same places to fill."""
-
-    def places(text: str) -> set[str]:
-        return set(re.findall(r"\{(\w+)\}", text)) | set(re.findall(r"\$([A-Za-z_]+)", text))
-
-    for name, said in catalogue().items():
-        assert set(said) == {"en", "ko"}, name
-        assert name.startswith("date.") or places(said["en"]) == places(said["ko"]), name
-    assert all(len(catalogue()[f"date.{n}"]["ko"].split()) == 12 for n in ("months", "short_months"))
-
-
-def test_every_sentence_is_used_and_every_used_one_exists() -> None:
-    """No template or module names a sentence that is not there, and none is left over."""
-    root = CATALOGUE.parent.parent
-    sources = [path for folder in ("gx", "expectations_custom", "pipeline", "scheduler")
-               for path in (root / folder).rglob("*.py")]  # fmt: skip
-    text = "\n".join(path.read_text("utf-8") for path in [*sources, *TEMPLATES.iterdir()])
-    sections = "|".join({name.partition(".")[0] for name in catalogue()})
-    used = set(re.findall(rf"""["']((?:{sections})\.[a-z_]+)["']""", text))
-    asked = set(re.findall(r"""(?:\bsay|spoken\(\))\(\s*["']([a-z_]+\.[a-z_]+)["']""", text))
-    made_up = {
-        "state",
-        "status",
-        "trigger",
-        "title",
-        "says",
-        "volume",
-        "dimension",
-        "figure",
-        "frame",
-        "trends",
-        "date",
-    }
-    left_over = {
-        name for name in set(catalogue()) - used
-        if name.partition(".")[0] not in made_up and not name.endswith("_one")
-    }  # fmt: skip
-
-    assert asked
-    assert asked <= set(catalogue())
-    assert left_over == set()
-
-
-def test_checks_have_the_same_words_on_pages_and_in_the_terminal() -> None:
-    """The English of the catalogue is the code's own."""
-    said = catalogue()
-    assert {c.id: (c.title, c.says) for c in CHECKS} == {
-        c.id: (said[f"title.{c.id}"]["en"], said[f"says.{c.id}"]["en"]) for c in CHECKS
-    }
-
-
-def test_dates_are_written_as_the_language_does() -> None:
-    """Weekday and month by name."""
-    with speaking("ko") as words:
-        assert words.day(date(2026, 11, 22)) == "2026년 11월 22일 일요일"
-    with speaking("en") as words:
-        assert words.day(date(2026, 11, 22)) == "Sunday, 22 November 2026"
