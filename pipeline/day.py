@@ -148,7 +148,7 @@ class DayRunner:
                 day=run.day,
                 contract=self.contract,
                 folder=run.folder / "staged",
-                on_progress=self.progress.advance,
+                progress=self.progress,
                 meanwhile=self.meanwhile,
             )
 

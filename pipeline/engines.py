@@ -20,6 +20,7 @@ from pipeline import stage as local_stage
 from pipeline.contract import Contract
 from pipeline.errors import SettingsError
 from pipeline.load import LoadReceipt
+from pipeline.progress import Progress
 from pipeline.records import CheckReport, Delivery, Engine, EngineChoice, Run, Staged
 from pipeline.settings import Settings
 
@@ -69,7 +70,7 @@ def stage(
     day: date,
     contract: Contract,
     folder: Path,
-    on_progress: local_stage.Progress | None = None,
+    progress: Progress,
     meanwhile: Callable[[], None] | None = None,
 ) -> Staged:
     """Stage a delivery; as `pipeline.stage.stage`."""
@@ -80,13 +81,14 @@ def stage(
             contract=contract,
             folder=folder,
             workers=settings.workers,
-            on_progress=on_progress,
+            on_progress=progress.advance,
             meanwhile=meanwhile,
         )
     from pipeline.spark import session, stage  # noqa: PLC0415  # an extra
 
     with session.session(settings) as spark, session.failures("stage", settings):
-        return stage.stage(spark, delivery, day=day, contract=contract, folder=folder, on_progress=on_progress)
+        session.tell_link(spark, progress)
+        return stage.stage(spark, delivery, day=day, contract=contract, folder=folder, on_progress=progress.advance)
 
 
 def count_failing(settings: Settings, engine: Engine, listed: Path, critical: Collection[str]) -> int:

@@ -25,6 +25,9 @@ class Progress(Protocol):
     def advance(self, done: int, total: int) -> None:
         """The running step has `done` of `total` units (bytes, lines, days) behind it."""
 
+    def note(self, text: str) -> None:
+        """Something that whoever watches may want to know now; one line, ours from end to end."""
+
 
 class Silent:
     """Times the steps and shows nothing; subclasses draw in `began`, `advance` and `ended`."""
@@ -51,6 +54,9 @@ class Silent:
 
     def advance(self, done: int, total: int) -> None:
         """Nothing to draw."""
+
+    def note(self, text: str) -> None:
+        """Nobody watches."""
 
     def began(self, name: str) -> None:
         """A step starts; nothing to draw."""

@@ -109,8 +109,8 @@ def _write(settings: Settings, days: Sequence[GoodDay], made: Path, progress: Pr
     from pipeline.spark import aggregates
 
     with sessions.failures(STEP, settings), sessions.session(settings) as spark:
-        link = sessions.ui_link(spark)
-        with progress.step(f"aggregates ({link})" if link else "aggregates"):
+        sessions.tell_link(spark, progress)
+        with progress.step("aggregates"):
             return aggregates.write_days(spark, days, made, on_progress=progress.advance)
 
 
@@ -183,7 +183,7 @@ def _published(settings: Settings, contract: Contract, day: date, progress: Prog
             day=day,
             contract=contract,
             folder=folder / "staged",
-            on_progress=progress.advance,
+            progress=progress,
         )
         _require_same_lines(staged, run)
         yield GoodDay(day=day, parts=staged.parts, kept_out=bad, lines=run.loaded)

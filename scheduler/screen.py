@@ -29,7 +29,7 @@ _OURS: Final = ("daygate", "expectations_custom", "gx", "pipeline", "scheduler")
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A progress that draws while stderr is a terminal and is silent otherwise; it leaves nothing behind."""
+    """A progress that draws while stderr is a terminal and is silent otherwise; only notes stay on the screen."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield Silent()
         return
@@ -64,6 +64,10 @@ class Drawn(Silent):
         """Move the bar of the innermost step; without a step there is nothing to move."""
         if self._open:
             self._bars.update(self._open[-1], completed=done, total=total or None)
+
+    def note(self, text: str) -> None:
+        """Print it above the bar."""
+        self._bars.console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
     def ended(self, name: str, seconds: float) -> None:  # noqa: ARG002  # the signature of Silent
         """Take the bar away."""

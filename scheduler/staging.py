@@ -51,7 +51,7 @@ def staging(
                 day=day,
                 contract=contract,
                 folder=folder / "staged",
-                on_progress=progress.advance,
+                progress=progress,
                 meanwhile=meanwhile,
             )
         yield staged

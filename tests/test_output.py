@@ -510,3 +510,13 @@ def test_progress_draws_on_a_terminal_and_leaves_nothing_behind():
         assert [task.completed for task in bars.tasks] == [0, 1]
 
     assert bars.tasks == []
+
+
+def test_a_note_is_printed_beside_what_is_drawn():
+    """One line that stays, taken literally, longer than the screen or not."""
+    screen_of_20 = io.StringIO()
+    drawn = screen.Drawn(Bars(console=Console(file=screen_of_20, width=20), transient=True))
+    with drawn.step("stage"):
+        drawn.note("Spark shows [red]\x1b at http://127.0.0.1:4040")
+
+    assert screen_of_20.getvalue() == "Spark shows [red]\\x1b at http://127.0.0.1:4040\n"

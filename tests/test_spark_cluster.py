@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import shlex
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from datetime import date
+from functools import partial
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from pipeline import contract, simulate
@@ -21,6 +24,7 @@ from pipeline.errors import ExitCode, SettingsError
 from pipeline.settings import PREFIX, Settings
 from pipeline.spark import cluster, configuration
 
+pytest_plugins = ["database_fixtures", "day_fixtures"]
 pytestmark = pytest.mark.spark
 
 ROOT = Path(__file__).parent.parent
@@ -156,17 +160,33 @@ def test_spark_submit_writes_the_aggregates(around, settings, tmp_path):
     assert made >= {"funnel_conversion", "hourly_traffic", "product_conversion", "session_sequences"}
 
 
-def check(delivery, around, engine):
-    """A running `daygate check` of the delivery."""
-    words = [sys.executable, "-m", "scheduler", "check", str(delivery), "--engine", engine, "--output-format", "json"]
-    return subprocess.Popen(words, env=around, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def run(delivery, around, engine, **streams):
+    """A running `daygate run` of the delivery."""
+    words = ["run", "--date", str(DAY), "--file", str(delivery), "--engine", engine, "--force"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "scheduler", *words], env=around, stdout=subprocess.PIPE, text=True, **streams
+    )
 
 
-def answer(process):
-    """What it answered, without what may differ."""
-    said, complained = process.communicate(timeout=_DEADLINE_SECONDS)
-    assert process.returncode == ExitCode.OK, complained
-    return {key: value for key, value in json.loads(said).items() if key not in ("engine", "seconds")}
+@contextmanager
+def terminal():
+    """The side of a terminal that a process is given, and what appears on it."""
+    screen, side = os.openpty()
+    seen = []
+
+    def read():
+        with suppress(OSError):  # nobody holds the other side any more
+            while data := os.read(screen, 4096):
+                seen.append(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield side, seen
+    finally:
+        os.close(side)
+        reader.join()
+        os.close(screen)
 
 
 def children(pid):
@@ -182,28 +202,108 @@ def children(pid):
     return found
 
 
-def busy_executor(settings):
-    """An executor whose Python is at work; None while there is none."""
-    for daemon in cluster.of(settings.home).daemons[1:]:
-        for pid, command in children(daemon.pid).items():
-            if "CoarseGrainedExecutorBackend" in command and any(map(children, children(pid))):
-                return pid
-    return None
+def executors(settings):
+    """The executors of the cluster."""
+    started = (children(daemon.pid) for daemon in cluster.of(settings.home).daemons[1:])
+    return [pid for found in started for pid, command in found.items() if "CoarseGrainedExecutorBackend" in command]
 
 
-def test_an_executor_killed_half_way_changes_no_answer(settings, around, delivery):
-    """Verdict, counts and samples are those of one machine without Spark; another executor takes its place."""
-    running = check(delivery, around, "spark")
+def parsing(settings):
+    """An executor whose Python is at work."""
+    return next((pid for pid in executors(settings) if any(map(children, children(pid)))), None)
+
+
+def listing(settings):
+    """An executor that holds lines of the day, of which those that fail are being listed."""
+    return next(iter(executors(settings)), None) if any(settings.runs_folder.glob("*/failing.parquet")) else None
+
+
+def connected_to(pid, ports):
+    """Whether the process, or one that it started, speaks from one of the local ports."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        mine = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+        rows = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+        if any(int(row[1].split(":")[1], 16) in ports and f"socket:[{row[9]}]" in mine for row in rows):
+            return True
+    return any(connected_to(child, ports) for child in children(pid))
+
+
+def awaited(running, look):
+    """What `look` finds, as soon as it finds something while the process runs."""
     deadline = time.monotonic() + _DEADLINE_SECONDS
-    victim = None
-    while victim is None and running.poll() is None and time.monotonic() < deadline:
-        victim = busy_executor(settings)
-    assert victim is not None, running.communicate()
-    os.kill(victim, signal.SIGKILL)
+    while not (found := look()):
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return found
 
-    survived = answer(running)
 
-    assert survived == answer(check(delivery, around, "pandas"))
-    assert survived["verdict"] == "PASS"
-    assert 0 < survived["good_lines"] < survived["lines"]
-    assert "Lost executor" in (settings.home / "spark" / "spark.log").read_text(encoding="utf-8")
+def kill_one_that_copies(settings, running, url):
+    """Hold up the executors before they copy, and kill one of them that waits inside its transaction."""
+    tables = "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE tablename = 'loaded_parts'"
+    waiting = (
+        "SELECT client_port FROM pg_stat_activity"
+        " WHERE application_name = 'daygate-executor' AND wait_event_type = 'Lock'"
+    )
+    with closing(psycopg2.connect(url)) as looking, closing(psycopg2.connect(url)) as holding:
+        looking.autocommit = True
+        with looking.cursor() as cursor, holding, holding.cursor() as lock:
+
+            def told(question):
+                cursor.execute(question)
+                return {value for (value,) in cursor.fetchall()}
+
+            def victim():
+                ports = told(waiting)
+                return next((pid for pid in executors(settings) if ports and connected_to(pid, ports)), None)
+
+            (table,) = awaited(running, lambda: told(tables))
+            lock.execute(f"LOCK TABLE {table} IN SHARE MODE")
+            os.kill(awaited(running, victim), signal.SIGKILL)
+
+
+@pytest.fixture
+def published(query, digest):
+    """What readers see of the day, what its last run says of it, and every line that it kept out."""
+
+    def look():
+        ((run_id, *told),) = query(
+            "SELECT run_id, engine, status, verdict, lines, loaded, quarantined, unique_users, sessions, purchases,"
+            " revenue FROM pipeline_run_log ORDER BY fence DESC LIMIT 1"
+        )
+        kept = query(
+            "SELECT line_no, event_id, byte_offset, byte_length, raw, reasons FROM quarantine_events"
+            " WHERE run_id = %s ORDER BY line_no",
+            run_id,
+        )
+        return told, digest(), [(*row[:4], bytes(row[4]), row[5]) for row in kept]
+
+    return look
+
+
+def test_executors_killed_at_every_step_change_nothing_of_a_day(settings, around, delivery, database_url, published):
+    """One dies while it parses, one while failing lines are listed, one in the transaction that copies its events.
+
+    Tables, marts and quarantine are those of a run without Spark and without trouble. Who runs it at a terminal is
+    told where to watch Spark; neither the answer nor a command without Spark says anything of it.
+    """
+    around = around | {"DAYGATE_DATABASE_URL": database_url, "TERM": "xterm"}
+    with terminal() as (side, seen):
+        running = run(delivery, around, "spark", stderr=side)
+        for look in (parsing, listing):
+            os.kill(awaited(running, partial(look, settings)), signal.SIGKILL)
+        kill_one_that_copies(settings, running, database_url)
+        answer, _ = running.communicate(timeout=_DEADLINE_SECONDS)
+    (engine, *told), tables, quarantine = published()
+    shown = b"".join(seen).decode()
+
+    assert (running.returncode, engine) == (ExitCode.OK, "spark"), shown
+    assert (settings.home / "spark" / "spark.log").read_text(encoding="utf-8").count("Lost executor") >= 3
+    assert re.search(r"Spark shows what it does at http://127\.0\.0\.1:\d+ while it runs\.", shown)
+    assert "Spark" not in answer
+    undisturbed = run(delivery, around, "pandas", stderr=subprocess.PIPE)
+    assert undisturbed.communicate(timeout=_DEADLINE_SECONDS)[1] == ""
+    assert published() == (["pandas", *told], tables, quarantine)
+    assert told[:2] == ["published", "PASS"]
+    assert 0 < len(quarantine) == told[4] < told[2]
+    assert tables["raw_events"][0] == told[3] == told[2] - told[4]

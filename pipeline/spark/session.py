@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from pipeline.errors import DaygateError, SettingsError, StepFailed
+from pipeline.progress import Progress
 from pipeline.settings import Settings
 from pipeline.spark import configuration, java
 from pipeline.spark.place import Place, log_file, take
@@ -42,6 +43,8 @@ class _Held:
         self.lock = threading.RLock()
         self.session: SparkSession | None = None
         self.place: Place | None = None
+        #: Whether whoever watches knows where the session can be watched.
+        self.link_told = False
 
 
 _held: Final = _Held()
@@ -75,6 +78,7 @@ def stop() -> None:
     with _held.lock:
         ending, place = _held.session, _held.place
         _held.session = _held.place = None
+        _held.link_told = False
         if ending is not None:
             # A Java that died has nothing left to be ended.
             with suppress(Exception):
@@ -103,6 +107,14 @@ def ui_link(spark: SparkSession) -> str | None:
         return spark.sparkContext.uiWebUrl
     except Exception:  # noqa: BLE001  # Connect has no context, and says so with an error of its own
         return None
+
+
+def tell_link(spark: SparkSession, progress: Progress) -> None:
+    """Tell whoever watches where that is, if anywhere; once, however many files or days the process takes."""
+    link = ui_link(spark)
+    if link and not _held.link_told:
+        _held.link_told = True
+        progress.note(f"Spark shows what it does at {link} while it runs.")
 
 
 @contextmanager
