@@ -30,7 +30,8 @@ DAY = date(2026, 1, 15)
 ROOT = Path(__file__).parent.parent
 ROWS = "SELECT outcome, attempts, last_error FROM alert_outbox ORDER BY id"
 WAIT = "extract(epoch FROM next_try_at - now())::float8"
-TIMEOUT, DEADLINE = 0.4, 0.8
+#: Only the limit that is tried is short: a busy machine must not meet the other one first.
+LIMITS = {"hang": {"timeout": 0.4, "deadline": 60}, "drip": {"timeout": 60, "deadline": 2}}
 
 
 @pytest.fixture
@@ -92,10 +93,10 @@ def rows(database_url):
 def send(database_url, webhook):
     """One call of the sender, after the waits of earlier ones are over."""
 
-    def work_off(settings=webhook, *, at_once=True):
+    def work_off(settings=webhook, *, at_once=True, answer=""):
         if at_once:
             change(database_url, "next_try_at = now()")
-        outbox_sender.work_off(database_url, settings, timeout=TIMEOUT, deadline=DEADLINE)
+        outbox_sender.work_off(database_url, settings, **LIMITS.get(answer, {}))
 
     return work_off
 
@@ -159,14 +160,14 @@ def test_fault_33_a_slack_that_is_down_is_tried_again_with_growing_waits(raised,
         ("503", "HTTP 503"),
         ("cut", "RemoteDisconnected"),
         ("hang", "TimeoutError"),
-        ("drip", "no answer within 0.8 s"),
+        ("drip", "no answer within 2 s"),
     ],
 )
 def test_fault_34_a_passing_trouble_puts_the_alert_off(raised, send, slack, rows, answer, error):
     """One request, no redirect followed, no end waited for; sent with the next call."""
     slack.script = [answer]
     raised()
-    send()
+    send(answer=answer)
     before = rows()
     send()
 
@@ -356,7 +357,7 @@ def test_a_bot_keeps_a_bad_day_in_one_thread(raised, send, slack, bot):
         ("302", (None, "HTTP 302")),
         ("cut", (None, "RemoteDisconnected")),
         ("hang", (None, "TimeoutError")),
-        ("drip", (None, "no answer within 0.8 s")),
+        ("drip", (None, "no answer within 2 s")),
         ("invalid_blocks", ("slack", None)),
     ],
 )
@@ -364,7 +365,7 @@ def test_a_bots_answers_are_understood_alike(raised, send, slack, rows, bot, ans
     """The words of chat.postMessage, and what its server may do."""
     slack.script = [answer]
     raised()
-    send(bot)
+    send(bot, answer=answer)
     ((outcome, _, error),) = rows()
 
     assert (outcome, error) == expected
@@ -422,7 +423,7 @@ def test_without_slack_the_log_says_it_in_the_language_of_the_settings(raised, s
     said = [record.getMessage() for record in caplog.records if record.name == "daygate.alerts"]
 
     assert [text.split("\n")[0] for text in said] == [
-        "daygate 2026-01-15: FAIL",
+        "daygate 2026-01-15: 실패",
         "daygate 2026-01-15: 복구되어 공개 완료",
     ]
     assert [outcome for outcome, *_ in rows()] == ["log", "log"]
