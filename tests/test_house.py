@@ -6,24 +6,14 @@ import ast
 import re
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from tree import ROOT, SOURCES, files
+
 #: Lines. What is longer says why: a module by "Long because …" in its docstring, a function by `# long: …` where it
 #: begins. Docstrings of functions are not counted, so that nobody saves words there. Tests are read one at a time.
 MODULE, TESTS_OF_A_THING, FUNCTION = 400, 600, 40
 
 
-def files(*suffixes: str) -> list[Path]:
-    """The files of the tree that are ours to read."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    return [ROOT / name for name in listed.splitlines() if name.endswith(suffixes) and (ROOT / name).is_file()]
-
-
-SOURCES = {path: path.read_text(encoding="utf-8") for path in files(".py")}
 TREES = {path: ast.parse(text) for path, text in SOURCES.items()}
 
 
