@@ -1,11 +1,12 @@
-"""What publishing a day's pages costs when 10, 100 and 1,000 days are published already.
+"""What publishing a day costs when 10, 100 and 1,000 days are published already: as a whole, and its pages alone.
 
-    python benchmarks/publish_cost.py [--rounds 9] [--json PATH]
+    python benchmarks/publish_cost.py [--rounds 9] [--days 5] [--json PATH]
 
 One real day goes through the gate; the days before it are copies of its rows in the ledger, the quality log and the
-funnel mart, and their pages are copies of its pages. Then the day's pages are made and published again and again, its
-run's page by Great Expectations' renderers included, on sites of the three sizes in turns, so that a busy machine slows
-all of them alike. Pages look back 90 days at most; a site of 10 days has less to draw.
+funnel mart, and their pages are copies of its pages. Then the day is published again and again, on sites of the three
+sizes in turns, so that a busy machine slows all of them alike: the whole way from its file through checks, load, marts
+and the commit to the pages (`day`), and its pages alone (`pages`), its run's page by Great Expectations' renderers
+included. Pages look back 90 days at most; a site of 10 days has less to draw.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import shutil
 import statistics
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
@@ -55,51 +57,69 @@ FROM mart_funnel_daily AS f, copies AS c WHERE f.funnel_date = %(day)s
 def main() -> None:
     """Print the medians, and their ratios to those of the smallest site."""
     asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("--rounds", type=int, default=9)
+    asked.add_argument("--rounds", type=int, default=9, help="of the pages alone")
+    asked.add_argument("--days", type=int, default=5, help="rounds of a whole day")
     asked.add_argument("--json", type=Path)
     given = asked.parse_args()
     with tempfile.TemporaryDirectory(prefix="daygate-cost-") as work:
         home = Path(work) / "server"
         server = postgres.ensure_running(home)
         try:
-            found = measure(server, Path(work), given.rounds)
+            found = measure(server, Path(work), {"day": given.days, "pages": given.rounds})
         finally:
             postgres.stop(home)
-    smallest = found[SIZES[0]]
-    for size, (wall, cpu) in found.items():
-        against = f"×{wall / smallest[0]:.2f} wall, ×{cpu / smallest[1]:.2f} CPU"
-        print(f"{size:>5} days: {wall * 1000:7.1f} ms wall, {cpu * 1000:6.1f} ms CPU, {against}")
+    for what in found:
+        smallest = found[what][SIZES[0]]
+        for size, (wall, cpu) in found[what].items():
+            against = f"×{wall / smallest[0]:.2f} wall, ×{cpu / smallest[1]:.2f} CPU"
+            print(f"{what:>5} at {size:>5} days: {wall * 1000:7.1f} ms wall, {cpu * 1000:7.1f} ms CPU, {against}")
     if given.json is not None:
-        rows = [{"days": size, "wall_seconds": wall, "cpu_seconds": cpu} for size, (wall, cpu) in found.items()]
+        rows = [
+            {"what": what, "days": size, "wall_seconds": wall, "cpu_seconds": cpu}
+            for what, sizes in found.items()
+            for size, (wall, cpu) in sizes.items()
+        ]
         given.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
-def measure(server: str, work: Path, rounds: int) -> dict[int, tuple[float, float]]:
-    """Days published before -> median seconds on the clock and of our own processor time."""
+def measure(server: str, work: Path, rounds: dict[str, int]) -> dict[str, dict[int, tuple[float, float]]]:
+    """What is published -> days published before -> median seconds on the clock and of our own processor time."""
     sites = {size: _site(server, work, size) for size in SIZES}
-    times: dict[int, list[tuple[float, float]]] = {size: [] for size in SIZES}
+    ways: dict[str, Callable[[Settings, str], None]] = {"day": _day, "pages": _pages}
+    return {what: _timed(ways[what], sites, times) for what, times in rounds.items() if times}
+
+
+def _timed(
+    publish: Callable[[Settings, str], None], sites: dict[int, tuple[Settings, str]], rounds: int
+) -> dict[int, tuple[float, float]]:
+    times: dict[int, list[tuple[float, float]]] = {size: [] for size in sites}
     for _ in range(rounds + 1):
-        for size, (settings, url, run_id) in sites.items():
+        for size, site_of_size in sites.items():
             wall, cpu = perf_counter(), process_time()
-            _publish(settings, url, run_id)
+            publish(*site_of_size)
             times[size].append((perf_counter() - wall, process_time() - cpu))
     warm = {size: each[1:] for size, each in times.items()}
     return {size: (_median(each, 0), _median(each, 1)) for size, each in warm.items()}
 
 
-def _publish(settings: Settings, url: str, run_id: str) -> None:
+def _day(settings: Settings, _url: str) -> None:
+    """The whole of it, as `daygate run` does."""
+    app.run_day(settings, DAY, file=None, engine="auto", force=True, progress=Silent())
+
+
+def _pages(settings: Settings, url: str) -> None:
     """What a run does once its day is decided: its page, and every page of the site that tells of the day."""
     with database.session(url, name="bench", doing="reading the ledger") as connection:
-        ((run, report),) = site_figures.reports(connection, DAY)
+        (run, report), *_ = site_figures.reports(connection, DAY)
     agreed = contract.load()
-    result = stored.result_of(report, run_id=run_id, settings=settings, table=rules.table(agreed))
-    page = settings.runs_folder / run_id / "page"
+    result = stored.result_of(report, run_id=run.run_id, settings=settings, table=rules.table(agreed))
+    page = settings.runs_folder / run.run_id / "page"
     render_page(result, facts=site.facts_of(run, report), folder=page)
-    site.publish(settings, url, [DAY], runs=[run_id])
+    site.publish(settings, url, [DAY], runs=[run.run_id])
 
 
-def _site(server: str, work: Path, size: int) -> tuple[Settings, str, str]:
-    """A home with so many published days, its database, and the run of the newest."""
+def _site(server: str, work: Path, size: int) -> tuple[Settings, str]:
+    """A home with so many published days, and its database."""
     name = f"cost_{size}"
     with closing(psycopg2.connect(server)) as connection:
         connection.autocommit = True
@@ -120,7 +140,7 @@ def _site(server: str, work: Path, size: int) -> tuple[Settings, str, str]:
         shutil.copytree(settings.site_folder / f"days/{DAY}", settings.site_folder / f"days/{day}")
         run = settings.site_folder / "runs" / outcome.summary.run_id
         shutil.copytree(run, run.with_name(f"{day:%Y%m%d}-1-0"))
-    return settings, url, outcome.summary.run_id
+    return settings, url
 
 
 def _median(times: list[tuple[float, float]], which: int) -> float:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import floor, log10
+from operator import add
 from typing import Final, Literal
 
 from markupsafe import Markup, escape
@@ -38,17 +40,6 @@ class Series:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bar:
-    """A rectangle."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    bad: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Drawn:
     """A series as shapes."""
 
@@ -57,20 +48,13 @@ class Drawn:
     #: Tells series of a chart apart: s1, s2, ….
     css: str
     #: Of an SVG path; empty for bars.
-    path: str
+    path: str = ""
     #: Single values without a neighbour, which no line shows, and bad ones, as zero-length strokes.
-    dots: str
-    bad_dots: str
-    bars: tuple[Bar, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Column:
-    """The place of one label on the axis, to point at."""
-
-    x: float
-    width: float
-    says: str
+    dots: str = ""
+    bad_dots: str = ""
+    #: All bars as one path, and those that need attention as another.
+    bars: str = ""
+    bad_bars: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +65,6 @@ class Chart:
     name: str
     says: str
     series: tuple[Drawn, ...]
-    columns: tuple[Column, ...]
     #: From the top down.
     levels: tuple[str, ...]
     grid: str
@@ -92,12 +75,13 @@ class Chart:
 
     @property
     def pointed(self) -> Markup:
-        """The columns as SVG; thousands of them on a page, so they do not go through the template one by one."""
+        """The places of the labels as SVG, to point at; thousands on a page, so no template sees them one by one."""
+        names = [f"{_text(one.name)} " for one in self.series] if len(self.series) > 1 else [""]
+        columns = _places(len(self.rows))[1]
         return Markup(  # noqa: S704  # every text is escaped here, the rest are numbers
             "\n".join(
-                f'<rect class="column" x="{one.x:g}" y="0" width="{one.width:g}" height="200">'
-                f"<title>{_text(one.says)}</title></rect>"
-                for one in self.columns
+                f"{column}<title>{_text(label)}: {', '.join(map(add, names, map(_text, values)))}</title></rect>"
+                for column, (label, values) in zip(columns, self.rows, strict=True)
             )
         )
 
@@ -105,15 +89,16 @@ class Chart:
     def table(self) -> Markup:
         """The rows of the table, for the same reason."""
         rows = (
-            (_text(label), "".join(f'<td class="dg-number">{_text(value)}</td>' for value in values))
+            f'<tr><th scope="row">{_text(label)}</th><td class="dg-number">'
+            + '</td><td class="dg-number">'.join(map(_text, values))
             for label, values in self.rows
         )
-        return Markup("\n".join(f'<tr><th scope="row">{label}</th>{cells}</tr>' for label, cells in rows))  # noqa: S704  # as above
+        return Markup("\n".join(f"{row}</td></tr>" for row in rows))  # noqa: S704  # as above
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to draw."""
-        return not any(drawn.path or drawn.dots or drawn.bars for drawn in self.series)
+        return not any(one.path or one.dots or one.bars or one.bad_bars for one in self.series)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,15 +135,10 @@ def chart(
         shown: a value as text.
         says: the chart in a sentence, for who does not see it.
     """
-    step = WIDTH / max(len(labels), 1)
-    drawn = tuple(_drawn(one, scale, step, f"s{place}") for place, one in enumerate(series, start=1))
+    drawn = tuple(_drawn(one, scale, f"s{place}") for place, one in enumerate(series, start=1))
     rows = tuple(
         (label, tuple("–" if one.values[n] is None else shown(one.values[n] or 0.0) for one in series))
         for n, label in enumerate(labels)
-    )
-    columns = tuple(
-        Column(x=round(n * step, 2), width=round(step, 2), says=_pointed(label, series, values))
-        for n, (label, values) in enumerate(rows)
     )
     levels = (scale.high, (scale.high + scale.low) / 2, scale.low)
     return Chart(
@@ -166,7 +146,6 @@ def chart(
         name=name,
         says=says,
         series=drawn,
-        columns=columns,
         levels=tuple(shown(level) for level in levels),
         grid="".join(f"M0 {scale.y(level):g}H{WIDTH:g}" for level in levels),
         labels=_ends(labels),
@@ -190,40 +169,43 @@ def to_hundred(values: Iterable[float | None]) -> Scale:
     return Scale(low=next(100.0 - span for span in (1.5, 2, 5, 10, 20, 50, 100) if span >= room), high=100.0)
 
 
-def _drawn(series: Series, scale: Scale, step: float, css: str) -> Drawn:
-    middle = [round((n + 0.5) * step, 2) for n in range(len(series.values))]
-    points = [None if value is None else (x, scale.y(value)) for x, value in zip(middle, series.values, strict=True)]
-    bars: tuple[Bar, ...] = ()
-    path = dots = ""
-    if series.kind == "bars":
-        bars = tuple(
-            Bar(
-                x=round(x - step * _BAR / 2, 2),
-                y=y,
-                width=round(step * _BAR, 2),
-                height=round(scale.y(scale.low) - y, 1),
-                bad=n in series.bad,
-            )
-            for n, point in enumerate(points)
-            if point is not None
-            for x, y in [point]
-        )
-    else:
-        path, dots = _path(points)
-    marked = [point for n, point in enumerate(points) if n in series.bad and point is not None]
-    return Drawn(
-        name=series.name,
-        kind=series.kind,
-        css=css,
-        path=path,
-        dots=dots,
-        bad_dots="" if series.kind == "bars" else _strokes(marked),
-        bars=bars,
+@lru_cache(maxsize=16)
+def _places(count: int) -> tuple[tuple[float, ...], tuple[str, ...]]:
+    """The middle of each of so many places on the axis, and the start of a rectangle over it: alike for most charts."""
+    step = WIDTH / max(count, 1)
+    return (
+        tuple(round((n + 0.5) * step, 2) for n in range(count)),
+        tuple(
+            f'<rect class="column" x="{round(n * step, 2):g}" y="0" width="{round(step, 2):g}" height="200">'
+            for n in range(count)
+        ),
     )
 
 
-def _text(value: str) -> Markup:
-    return escape(visible(value))
+def _drawn(series: Series, scale: Scale, css: str) -> Drawn:
+    points = [
+        None if value is None else (x, scale.y(value))
+        for x, value in zip(_places(len(series.values))[0], series.values, strict=True)
+    ]
+    bad = [point for n, point in enumerate(points) if n in series.bad and point is not None]
+    if series.kind == "bars":
+        good = [point for n, point in enumerate(points) if n not in series.bad and point is not None]
+        width, foot = WIDTH / max(len(points), 1) * _BAR, scale.y(scale.low)
+        bars, bad_bars = (_bars(some, width, foot) for some in (good, bad))
+        return Drawn(name=series.name, kind="bars", css=css, bars=bars, bad_bars=bad_bars)
+    path, dots = _path(points)
+    return Drawn(name=series.name, kind=series.kind, css=css, path=path, dots=dots, bad_dots=_strokes(bad))
+
+
+@lru_cache(maxsize=4096)
+def _text(value: str) -> str:
+    """Escaped; days and round shares come again and again."""
+    return str(escape(visible(value)))
+
+
+def _bars(points: Sequence[tuple[float, float]], width: float, foot: float) -> str:
+    """A rectangle from each point down to the foot."""
+    return "".join(f"M{x - width / 2:.2f} {y:g}h{width:.2f}V{foot:g}h-{width:.2f}z" for x, y in points)
 
 
 def _path(points: Sequence[tuple[float, float] | None]) -> tuple[str, str]:
@@ -241,12 +223,6 @@ def _path(points: Sequence[tuple[float, float] | None]) -> tuple[str, str]:
 def _strokes(points: Sequence[tuple[float, float]]) -> str:
     """With round ends and a width that does not scale, strokes without length are round points."""
     return "".join(f"M{x:g} {y:g}h0" for x, y in points)
-
-
-def _pointed(label: str, series: Sequence[Series], values: Sequence[str]) -> str:
-    if len(series) == 1:
-        return f"{label}: {values[0]}"
-    return f"{label}: " + ", ".join(f"{one.name} {value}" for one, value in zip(series, values, strict=True))
 
 
 def _ends(labels: Sequence[str]) -> tuple[str, ...]:
