@@ -20,6 +20,7 @@ import psycopg2
 import pytest
 from pydantic import SecretStr
 from services import PATIENCE, runs_on, wait_for, worker_of
+from slack_server import CANARY
 from staged_days import discard
 
 from pipeline import due, postgres
@@ -33,6 +34,8 @@ from scheduler.service import Service
 
 DAY = date(2026, 1, 15)
 ROOT = Path(__file__).parent.parent
+pytest_plugins = ["slack_fixtures"]
+
 RUNNING = "SELECT run_id FROM pipeline_run_log WHERE status = 'running'"
 
 
@@ -49,6 +52,34 @@ def test_a_service_runs_yesterday_and_stops_when_told(serve, query, settings):
     ]  # fmt: skip
     assert settings.database_url.get_secret_value() not in served.log.read_text(encoding="utf-8")
     assert runs_on(settings.home) == []
+
+
+def test_a_service_tells_of_a_bad_day_and_of_its_corrected_file_in_one_thread(
+    warm_serve, land, last_days, slack, query
+):
+    """From the landed file to Slack: the gate stayed shut, and in its thread that the next delivery is published."""
+    (day,) = last_days(1)
+    land(day, browser_unknown=0.3)
+    served = warm_serve(
+        DAYGATE_SOURCE="landing", DAYGATE_START_DAY=str(day), DAYGATE_SLACK_TOKEN=f"xoxb-{CANARY}",
+        DAYGATE_SLACK_CHANNEL="C012345", DAYGATE_SLACK_API_URL=f"{slack.address}/api/",
+    )  # fmt: skip
+    wait_for(lambda: slack.got)
+    land(day)
+    wait_for(lambda: len(slack.got) > 1)
+    wait_for(lambda: query("SELECT 1 FROM alert_outbox HAVING bool_and(outcome IS NOT NULL)"))
+    code = served.end()
+    (bad, good), bodies = slack.texts, [body for _, body in slack.got]
+
+    assert code == 0
+    assert bad.startswith(f"daygate {day}: FAIL\n")
+    assert "*value_ranges*" in bad
+    assert good.startswith(f"daygate {day}: recovered, published\n")
+    assert [(body.get("thread_ts"), body.get("reply_broadcast")) for body in bodies] == [
+        (None, None), ("1700.0001", True),
+    ]  # fmt: skip
+    assert query("SELECT status FROM pipeline_run_log ORDER BY attempt") == [("blocked",), ("published",)]
+    assert CANARY not in served.log.read_text(encoding="utf-8") + repr(bodies)
 
 
 def test_a_service_told_to_stop_in_a_run_closes_its_row_and_the_next_one_runs_the_day(warm_serve, query, settings):
