@@ -31,6 +31,8 @@ from pipeline.sniff import HEAD, require_json_lines
 
 #: Largest plain content of a delivery.
 MOST_BYTES: Final = 1 << 36
+#: From here on it takes a while to read.
+LARGE: Final = 8 << 20
 #: Decompressed bytes per compressed byte; event logs compress 5 to 20 times.
 MOST_RATIO: Final = 100
 #: The ratio is not judged before this much came out.
@@ -61,6 +63,7 @@ def take(
     folder: Path | None,
     stdin: BinaryIO | None = None,
     most_bytes: int = MOST_BYTES,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Iterator[Delivery]:
     """Take a delivery for as long as the block lasts.
 
@@ -70,13 +73,14 @@ def take(
             where it is, and a decompressed or spooled copy goes away with the block.
         stdin: what "-" reads.
         most_bytes: largest plain content.
+        meanwhile: called while a large delivery that looks right so far is read on; returns at once.
 
     Raises:
         RefusedFile: the whole file is refused; on leaving the block also when it changed meanwhile.
         StepFailed: the private copy could not be written.
     """
     with tempfile.TemporaryDirectory(prefix="daygate-") if folder is None else _kept(folder) as place:
-        delivery = _take(source, Path(place), stdin, most_bytes, in_place=folder is None)
+        delivery = _take(source, Path(place), stdin, most_bytes, meanwhile, in_place=folder is None)
         yield delivery
         verify_unchanged(delivery)
 
@@ -119,19 +123,25 @@ def _kept(folder: Path) -> Iterator[Path]:
 
 
 def _take(
-    source: Path | Literal["-"], place: Path, stdin: BinaryIO | None, most_bytes: int, *, in_place: bool
+    source: Path | Literal["-"],
+    place: Path,
+    stdin: BinaryIO | None,
+    most_bytes: int,
+    meanwhile: Callable[[], None] | None,
+    *,
+    in_place: bool,
 ) -> Delivery:
     if source == "-":
         if stdin is None:
             raise ValueError("'-' needs stdin")
-        return _read(stdin, "standard input", place, most_bytes, suffix="", original=None)
+        return _read(stdin, "standard input", place, most_bytes, meanwhile, suffix="", original=None)
     path = Path(source)
     name = printable(path.name)
     with _open(path, name) as file:
         before = identity_of(os.fstat(file.fileno()))
         suffix = path.suffix if path.suffix in _PLAIN else ""
         original = path if in_place and not suffix else None
-        delivery = _read(file, name, place, most_bytes, suffix=suffix, original=original)
+        delivery = _read(file, name, place, most_bytes, meanwhile, suffix=suffix, original=original)
         if identity_of(os.fstat(file.fileno())) != before:
             raise RefusedFile(f"{name} changed while it was read.", reason="changed", hint="Wait until it is complete.")
     if original is None:
@@ -201,10 +211,21 @@ class _Hashed(io.RawIOBase):
         return block
 
 
-def _read(file: BinaryIO, name: str, place: Path, most_bytes: int, *, suffix: str, original: Path | None) -> Delivery:
+def _read(
+    file: BinaryIO,
+    name: str,
+    place: Path,
+    most_bytes: int,
+    meanwhile: Callable[[], None] | None,
+    *,
+    suffix: str,
+    original: Path | None,
+) -> Delivery:
     """Read everything once: hash, decompress, look at the head, and write the private copy unless it stays in place."""
     hashed = _Hashed(file)
     blocks = _limited(_sniffed(_PLAIN[suffix](hashed, name), name), name, most_bytes)
+    if meanwhile is not None:
+        blocks = _announced(blocks, meanwhile)
     if original is not None:
         size = sum(map(len, blocks))
         return Delivery(path=original, name=name, sha256=hashed.hash.hexdigest(), size=size)
@@ -350,6 +371,15 @@ def _limited(blocks: Iterator[bytes], name: str, most_bytes: int) -> Iterator[by
             raise RefusedFile(
                 f"{name} holds more than {most_bytes:,} bytes.", reason="too_large", hint="Split it by day."
             )
+        yield block
+
+
+def _announced(blocks: Iterator[bytes], meanwhile: Callable[[], None]) -> Iterator[bytes]:
+    size = 0
+    for block in blocks:
+        if size <= LARGE < size + len(block):
+            meanwhile()
+        size += len(block)
         yield block
 
 

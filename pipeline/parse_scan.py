@@ -96,7 +96,7 @@ def scan(block: bytes, table: KeyTable) -> Lines:
     start = np.concatenate(([0], ends[:-1] + 1))
     suspect = np.zeros(len(start), dtype=bool)
     _control_bytes(block, buf, start, len(newlines), suspect)
-    _nul_escapes(block, start, suspect)
+    _nul_escapes(padded, margin, start, suspect)
 
     colons = np.flatnonzero(buf == _COLON) + margin
     quotes = _before(padded, colons, start, margin, suspect)
@@ -143,12 +143,12 @@ def _control_bytes(block: bytes, buf: npt.NDArray[np.uint8], start: Ints, newlin
     suspect[_lines_of(places[~line_end], start)] = True
 
 
-def _nul_escapes(block: bytes, start: Ints, suspect: Flags) -> None:
-    place = block.find(_NUL_ESCAPE)
-    while place >= 0:
-        line = int(np.searchsorted(start, place, side="right")) - 1
-        suspect[line] = True
-        place = block.find(_NUL_ESCAPE, int(start[line + 1])) if line + 1 < len(start) else -1
+def _nul_escapes(padded: npt.NDArray[np.uint8], margin: int, start: Ints, suspect: Flags) -> None:
+    escapes = np.flatnonzero(padded == _BACKSLASH)
+    escapes = escapes[escapes < len(padded) - len(_NUL_ESCAPE) + 1]
+    for place, char in enumerate(_NUL_ESCAPE[1:], start=1):
+        escapes = escapes[padded[escapes + place] == char]
+    suspect[_lines_of(escapes - margin, start)] = True
 
 
 def _identify(padded: npt.NDArray[np.uint8], quotes: Ints, table: KeyTable) -> npt.NDArray[np.int8]:

@@ -55,6 +55,9 @@ def instants(texts: pl.Series, day: date) -> pl.Series:
     for width in widths.unique().drop_nulls().to_list():
         if _SHORTEST <= width <= _LONGEST:
             rows = (widths == width).fill_null(value=False)
+            if rows.all():  # the rule: one program wrote them all
+                micros, valid = _read(_columns(texts, width), naive_offset)
+                break
             mine = rows.to_numpy()
             micros[mine], valid[mine] = _read(_columns(texts.filter(rows), width), naive_offset)
     values = pl.Series(texts.name, micros, dtype=pl.Int64)

@@ -136,7 +136,6 @@ def checking(
         RefusedFile: the whole file is refused.
     """
     with (
-        # Not before the file was taken: whoever gave a wrong one hears of it at once.
         staging(
             settings,
             source,

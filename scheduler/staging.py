@@ -42,7 +42,7 @@ def staging(
     with engines.work_folder(settings, engine) as (folder, shared), ExitStack() as held:
         with progress.step("read"):
             copies = folder if shared else None
-            delivery = held.enter_context(take(source, folder=copies, stdin=sys.stdin.buffer))
+            delivery = held.enter_context(take(source, folder=copies, stdin=sys.stdin.buffer, meanwhile=meanwhile))
         with progress.step("stage"):
             staged = engines.stage(
                 settings,
@@ -52,6 +52,5 @@ def staging(
                 contract=contract,
                 folder=folder / "staged",
                 progress=progress,
-                meanwhile=meanwhile,
             )
         yield staged

@@ -293,3 +293,25 @@ def test_standard_input_must_be_given():
     """A mistake in the program, said so."""
     with pytest.raises(ValueError, match="stdin"), delivery.take("-", folder=None):
         pass
+
+
+@pytest.mark.parametrize(("size", "called"), [(delivery.LARGE, 0), (delivery.LARGE + 1, 1), (3 * delivery.LARGE, 1)])
+def test_who_takes_a_large_delivery_can_do_something_meanwhile(tmp_path, size, called):
+    """`meanwhile` is called once, while the rest is still to be read."""
+    line = PLAIN.splitlines(keepends=True)[0]
+    path = written(tmp_path / "a.jsonl", (line * (size // len(line) + 1))[:size])
+    calls = []
+    with delivery.take(path, folder=None, meanwhile=lambda: calls.append("called")):
+        pass
+
+    assert len(calls) == called
+
+
+def test_nothing_is_begun_for_a_large_file_of_another_kind(tmp_path):
+    """Its head tells, before `meanwhile` is called."""
+    path = written(tmp_path / "a.jsonl", b"PK\x03\x04" + bytes(2 * delivery.LARGE))
+    calls = []
+    with pytest.raises(RefusedFile), delivery.take(path, folder=None, meanwhile=lambda: calls.append("called")):
+        pass
+
+    assert calls == []
