@@ -5,26 +5,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
 
 from pipeline import failing
 from pipeline import load as local_load
 from pipeline import stage as local_stage
 from pipeline.contract import Contract
-from pipeline.errors import SettingsError
 from pipeline.load import LoadReceipt
 from pipeline.progress import Progress
 from pipeline.records import CheckReport, Delivery, Engine, EngineChoice, Run, Staged
 from pipeline.settings import Settings
-
-HINT: Final = "make setup-spark, or pip install 'daygate[spark]'; or --engine pandas"
+from pipeline.spark import configuration
 
 
 def require(asked: EngineChoice) -> None:
@@ -33,15 +29,15 @@ def require(asked: EngineChoice) -> None:
     Raises:
         SettingsError: Spark is asked for and not installed.
     """
-    if asked == "spark" and not _installed():
-        raise SettingsError("Spark is not installed.", hint=HINT)
+    if asked == "spark":
+        configuration.require_installed()
 
 
 def choose(asked: EngineChoice, settings: Settings, delivery: Delivery) -> Engine:
     """The engine for a delivery; auto takes Spark for big ones, where it is installed."""
     if asked != "auto":
         return asked
-    return "spark" if delivery.size >= settings.spark_from_bytes and _installed() else "pandas"
+    return "spark" if delivery.size >= settings.spark_from_bytes and configuration.installed() else "pandas"
 
 
 @contextmanager
@@ -56,10 +52,6 @@ def work_folder(settings: Settings, asked: EngineChoice) -> Iterator[tuple[Path,
         place.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="daygate-", dir=place) as folder:
         yield Path(folder), shared
-
-
-def _installed() -> bool:
-    return importlib.util.find_spec("pyspark") is not None
 
 
 def stage(

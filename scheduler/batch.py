@@ -72,7 +72,7 @@ def run(
         StepFailed: Spark could not finish; what was there before is as it was.
         BusyError: another process writes to the folder.
     """
-    sessions.require_installed()
+    configuration.require_installed()
     contract = contracts.load(settings.contract)
     _require_columns(contract)
     outcome = BatchOutcome(folder=folder)

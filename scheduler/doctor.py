@@ -173,9 +173,10 @@ def _server(url: str, kind: str) -> Finding:
 
 
 def _spark(_: Settings) -> Finding:
-    if importlib.util.find_spec("pyspark") is None:
+    from pipeline.spark import configuration, java
+
+    if not configuration.installed():
         return Finding(name="spark", ok=True, detail="not installed (optional: make setup-spark)")
-    from pipeline.spark import java
 
     # Without a Java it cannot start, which the guard tells with the next command.
     found = java.find()

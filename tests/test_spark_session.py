@@ -135,7 +135,7 @@ def test_a_java_that_does_not_start_is_told_with_its_own_words(tmp_path):
 
 def test_without_spark_the_next_command_is_told(monkeypatch):
     """Exit code 2 by its class."""
-    monkeypatch.setattr(sessions.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "pyspark", None)
 
     with pytest.raises(SettingsError) as refused, sessions.session(Settings()):
         pass

@@ -30,7 +30,6 @@ from pipeline.files import replace_file
 from pipeline.settings import Settings
 from pipeline.spark import configuration, java, place
 from pipeline.spark.configuration import LOOPBACK
-from pipeline.spark.session import require_installed
 
 PORT: Final = 7077
 WORKERS: Final = 2
@@ -101,7 +100,7 @@ def up(settings: Settings, *, port: int = PORT) -> str:
         SettingsError: Spark or Java is not there, or the port is taken.
         StepFailed: it does not come up; nothing is left running.
     """
-    require_installed()
+    configuration.require_installed()
     runtime = java.home_for_spark(java.find(), place.root(settings.home))
     cluster = of(settings.home)
     if all(daemon.runs for daemon in cluster.daemons) and cluster.daemons:

@@ -96,6 +96,20 @@ def submit_arguments(properties: Path) -> str:
     return f'--properties-file "{quoted}" --load-spark-defaults pyspark-shell'
 
 
+def installed() -> bool:
+    """Whether the extra is there."""
+    return find_spec("pyspark") is not None
+
+
+def require_installed() -> None:
+    """Refuse early when Spark is not there.
+
+    Raises:
+        SettingsError: it is not installed.
+    """
+    spark_home()
+
+
 def spark_home() -> Path:
     """The installed package, which is a whole Spark; a `SPARK_HOME` of another version would not fit it.
 

@@ -7,7 +7,6 @@ this machine only, as long as the master is on it.
 from __future__ import annotations
 
 import atexit
-import importlib.util
 import logging
 import os
 import socket
@@ -60,7 +59,7 @@ def session(settings: Settings) -> Iterator[SparkSession]:
         SettingsError: Spark or a fit Java is not installed.
         StepFailed: Spark does not start, or the cluster does not answer.
     """
-    require_installed()
+    configuration.require_installed()
     from pipeline.spark import gateway
 
     with _held.lock:
@@ -89,16 +88,6 @@ def stop() -> None:
             gateway.end()
             place.remove()
         atexit.unregister(stop)
-
-
-def require_installed() -> None:
-    """Refuse early when Spark is not there.
-
-    Raises:
-        SettingsError: it is not installed.
-    """
-    if importlib.util.find_spec("pyspark") is None:
-        raise SettingsError("Spark is not installed.", hint="make setup-spark, or pip install 'daygate[spark]'")
 
 
 def ui_link(spark: SparkSession) -> str | None:
