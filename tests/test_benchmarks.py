@@ -19,9 +19,13 @@ from pipeline import contract, simulate
 from pipeline.delivery import take
 from pipeline.stage import stage
 
+pytest_plugins = ["spark_fixtures"]
+
 DAY = date(2026, 1, 15)
 #: Casts and nulls of wrong types are what the contenders are told to leave out.
 WRONG_TYPES = {"value_ranges/quantity", "value_ranges/result_count"}
+#: What is null is missing, too.
+NULLED = {"required_fields/add_to_cart.quantity", "required_fields/search.result_count"}
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +56,21 @@ def test_contenders_count_what_we_count(dirty, script):
     assert found["compared"] == 61
     assert set(found["rules"]) <= (set() if script == "pure_python.py" else WRONG_TYPES)
     assert answer["lines"] > 20_000
+
+
+@pytest.mark.spark
+def test_the_spark_job_by_hand_counts_what_we_count(dirty, spark, monkeypatch):
+    """Likewise; what its reader makes null is missing to it."""
+    monkeypatch.syspath_prepend(cases.CONTENDERS)
+    from pyspark_by_hand import counted  # noqa: PLC0415  # a script beside its own modules, not a package
+
+    file, ours = dirty
+    lines, rules = counted(spark, str(file), cases.DAY)
+    found = difference(ours, rules)
+
+    assert found["compared"] == 61
+    assert set(found["rules"]) <= WRONG_TYPES | NULLED
+    assert lines > 20_000
 
 
 def test_a_process_is_measured_with_its_children(tmp_path):
