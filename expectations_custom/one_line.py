@@ -12,6 +12,7 @@ import narwhals as nw
 import polars as pl
 
 from expectations_custom import reasons
+from expectations_custom.outcomes import helper_columns, physical
 from expectations_custom.rule import RuleTable, Windows
 
 
@@ -37,7 +38,7 @@ def judge_line(frame: pl.LazyFrame, table: RuleTable, line_no: int) -> tuple[Jud
         line_no: the line's number.
     """
     is_line = pl.col("line_no") == line_no
-    line = _physical(frame.filter(is_line)).collect()
+    line = physical(frame.filter(is_line)).collect()
     if line.is_empty():
         return ()
     judged = line.lazy()
@@ -45,11 +46,10 @@ def judge_line(frame: pl.LazyFrame, table: RuleTable, line_no: int) -> tuple[Jud
         judged = judged.join(_helpers(frame, windows, line).filter(is_line), on="line_no", how="left")
     columns = []
     for i, rule in enumerate(table.rules):
-        applies = rule.applies.fill_null(False)
-        fails = applies & rule.fails.fill_null(False)
+        applies, fails = rule.conditions()
         columns += [
             applies.alias(f"applies{i}"),
-            nw.when(fails).then(reasons.reason(rule.causes, rule.says)).alias(f"reason{i}"),
+            nw.when(applies & fails).then(reasons.reason(rule.causes, rule.says)).alias(f"reason{i}"),
         ]
     answers: pl.DataFrame = nw.from_native(judged).select(*columns).collect("polars").to_native()
     said = answers.row(0, named=True)
@@ -63,16 +63,5 @@ def judge_line(frame: pl.LazyFrame, table: RuleTable, line_no: int) -> tuple[Jud
 def _helpers(frame: pl.LazyFrame, windows: Windows, line: pl.DataFrame) -> pl.LazyFrame:
     """line_no and the helper columns of the lines that share the line's scope; none when it has no scope."""
     value = line[windows.scope].cast(pl.String).item()
-    mates = _physical(frame.filter(pl.col(windows.scope).cast(pl.String) == pl.lit(value, dtype=pl.String)))
-    known = set(mates.collect_schema())
-    lazy = nw.from_native(mates)
-    for step in windows.steps:
-        lazy = lazy.with_columns(*step)
-    names = [name for name in lazy.collect_schema() if name not in known]
-    helpers: pl.LazyFrame = lazy.select("line_no", *names).to_native()
-    return helpers
-
-
-def _physical(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """The timestamp as the rules see it: microseconds since 1970."""
-    return frame.with_columns(pl.col("timestamp").to_physical())
+    mates = physical(frame.filter(pl.col(windows.scope).cast(pl.String) == pl.lit(value, dtype=pl.String)))
+    return helper_columns(mates, windows)

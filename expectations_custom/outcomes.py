@@ -25,7 +25,7 @@ from pyarrow import parquet
 from expectations_custom import reasons
 from expectations_custom.checks import CHECKS
 from expectations_custom.prepared import Prepared
-from expectations_custom.rule import Rule, RuleTable, Windows
+from expectations_custom.rule import RuleTable, Windows
 
 #: Lines judged at a time.
 _STRETCH: Final = 1 << 16
@@ -61,11 +61,6 @@ class Outcomes:
     rules: dict[tuple[str, str], Counts]
     #: check id -> sample lines (line, event_id, rule, field, reason), worst rules first.
     samples: dict[str, list[dict[str, Any]]]
-
-
-def conditions(rule: Rule) -> tuple[nw.Expr, nw.Expr]:
-    """Whether the rule looks at a line, and whether it fails those it looks at; what is unknown is neither."""
-    return rule.applies.fill_null(False), rule.fails.fill_null(False)
 
 
 def evaluate(
@@ -122,17 +117,11 @@ def _helpers(frame: pl.LazyFrame, windows: Windows, *, parts: int) -> pl.DataFra
     one part is held with its texts.
     """
     scope = pl.col(windows.scope)
-    scoped = _physical(frame).filter(scope.is_not_null())
-    known = set(scoped.collect_schema())
+    scoped = physical(frame).filter(scope.is_not_null())
     found = []
     for part in range(max(parts, 1)):
         dealt = scoped if parts <= 1 else scoped.filter(scope.cast(pl.String).hash() % parts == part)
-        lazy = nw.from_native(dealt)
-        for step in windows.steps:
-            lazy = lazy.with_columns(*step)
-        names = [name for name in lazy.collect_schema() if name not in known]
-        native: pl.LazyFrame = lazy.select("line_no", *names).to_native()
-        found.append(native.with_columns(_TEXTS.cast(pl.Categorical)).collect())
+        found.append(helper_columns(dealt, windows).with_columns(_TEXTS.cast(pl.Categorical)).collect())
     return pl.concat(found).sort("line_no")
 
 
@@ -152,7 +141,7 @@ class _Judge:
         if self.flags is None:
             flags = []
             for i, rule in enumerate(self.table.rules):
-                applies, fails = conditions(rule)
+                applies, fails = rule.conditions()
                 flags += [applies.alias(f"a{i}"), (applies & fails).alias(f"x{i}")]
             self.flags = Prepared(frame.schema, ["line_no", *flags])
         troubled = frame["problems"].is_not_null()
@@ -163,7 +152,7 @@ class _Judge:
 
     def with_helpers(self, stretch: pl.DataFrame) -> pl.DataFrame:
         """The stretch as the rules see it, with the helper columns of its lines."""
-        frame = _physical(stretch.lazy()).collect()
+        frame = physical(stretch.lazy()).collect()
         first, last = stretch["line_no"][0], stretch["line_no"][-1]
         for found in self.helpers:
             places = found["line_no"]
@@ -181,7 +170,7 @@ class _Judge:
     def failures_of(self, number: int, lines: pl.DataFrame) -> pl.DataFrame:
         """The failing lines of one rule; which way they fail it is looked up for them alone."""
         rule = self.table.rules[number]
-        frame = _physical(lines.lazy()).collect()
+        frame = physical(lines.lazy()).collect()
         if number not in self.reasons:
             reason = reasons.reason(rule.causes, rule.says).alias("reason")
             self.reasons[number] = Prepared(frame.schema, ["line_no", reason])
@@ -245,7 +234,16 @@ def _any(prefix: str, numbers: list[int]) -> pl.Expr:
     return reduce(or_, [pl.col(f"{prefix}{i}") for i in numbers], pl.repeat(False, pl.len()))
 
 
-def _physical(frame: pl.LazyFrame) -> pl.LazyFrame:
+def helper_columns(frame: pl.LazyFrame, windows: Windows) -> pl.LazyFrame:
+    """line_no and the helper columns of a frame that holds whole scopes."""
+    known = set(frame.collect_schema())
+    lazy = windows.over(nw.from_native(frame))
+    names = [name for name in lazy.collect_schema() if name not in known]
+    found: pl.LazyFrame = lazy.select("line_no", *names).to_native()
+    return found
+
+
+def physical(frame: pl.LazyFrame) -> pl.LazyFrame:
     """The timestamp as the rules see it: microseconds since 1970."""
     return frame.with_columns(pl.col("timestamp").to_physical())
 

@@ -24,7 +24,7 @@ from pyspark.sql import functions as F  # noqa: N812  # its usual name
 
 from expectations_custom import reasons
 from expectations_custom.checks import CHECKS
-from expectations_custom.outcomes import Counts, Outcomes, conditions, samples
+from expectations_custom.outcomes import Counts, Outcomes, samples
 from expectations_custom.rule import Rule, RuleTable, Windows
 
 #: Bits used of a word of flags; the sign is left alone.
@@ -167,7 +167,7 @@ def _judged(frame: DataFrame, group: _Group, *, words: int) -> DataFrame:
     flags = []
     for one in group.rules:
         # One name for each condition: what stands in several places is sent to the JVM, and planned, once.
-        applies, fails = conditions(one.rule)
+        applies, fails = one.rule.conditions()
         why = reasons.which(one.rule.causes)
         flags += [applies.alias(f"a{one.place}"), fails.alias(f"f{one.place}"), why.alias(f"w{one.place}")]
     flagged: DataFrame = nw.from_native(frame).select("line_no", *flags).to_native()
@@ -191,10 +191,7 @@ def _word(kind: str, group: _Group, word: int) -> Column:
 
 
 def _stepped(frame: DataFrame, windows: Windows) -> DataFrame:
-    lazy = nw.from_native(frame)
-    for step in windows.steps:
-        lazy = lazy.with_columns(*step)
-    native: DataFrame = lazy.to_native()
+    native: DataFrame = windows.over(nw.from_native(frame)).to_native()
     return native
 
 

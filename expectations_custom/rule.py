@@ -1,7 +1,7 @@
 """What a check is made of: rules, the helper columns they look at, and the conditions they share.
 
 A rule is a pair (applies, fails) of narwhals expressions over the staged columns. Expressions follow SQL's null
-logic and end in `fill_null(False)` at the one place where they are evaluated (`outcomes.py`).
+logic; whoever evaluates them takes `Rule.conditions`, which ends it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import or_
-from typing import Final
+from typing import Any, Final
 
 import narwhals as nw
 
@@ -42,6 +42,10 @@ class Rule:
     #: The scope whose helper columns it looks at; None when a line is judged by itself.
     scope: str | None = None
 
+    def conditions(self) -> tuple[nw.Expr, nw.Expr]:
+        """Whether it looks at a line, and whether it fails those it looks at; what is unknown is neither."""
+        return self.applies.fill_null(False), self.fails.fill_null(False)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Windows:
@@ -55,6 +59,12 @@ class Windows:
     #: Most lines are without it.
     sparse: bool = False
     steps: tuple[tuple[nw.Expr, ...], ...]
+
+    def over(self, frame: nw.LazyFrame[Any]) -> nw.LazyFrame[Any]:
+        """The frame with its helper columns; it must hold all lines of every scope in it."""
+        for step in self.steps:
+            frame = frame.with_columns(*step)
+        return frame
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,7 +22,7 @@ from conftest import as_lines
 from rule_cases import Cases
 
 from expectations_custom import outcomes_spark, rules
-from expectations_custom.outcomes import conditions, evaluate
+from expectations_custom.outcomes import evaluate
 from pipeline import contract as contracts
 from pipeline.delivery import take
 from pipeline.parse import parse_range
@@ -104,7 +104,7 @@ def test_duckdb_reads_the_rule_table_alike(cases, contract):
 
 
 def _breaks(rule) -> nw.Expr:
-    applies, fails = conditions(rule)
+    applies, fails = rule.conditions()
     return applies & fails
 
 
