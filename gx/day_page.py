@@ -12,9 +12,9 @@ from gx.check_lines import CheckLine, line, state_of
 from gx.look import count, named
 from gx.pages import Place, Told
 from gx.pages import state_of as state_of_run
-from pipeline.changes import HOUR, OUTSIDE
+from pipeline.changes import HOUR
 from pipeline.check_ids import CHECK_IDS
-from pipeline.records import Change, CheckResult, DaySummary, Verdict, VolumeFinding
+from pipeline.records import OUTSIDE, Change, CheckResult, DaySummary, Verdict, VolumeFinding
 from pipeline.site_figures import DayFigures, Usual
 from pipeline.volume import ARRIVED
 from pipeline.wording import floored

@@ -16,10 +16,9 @@ from typing import Any, Final
 
 from pipeline import lateness
 from pipeline.alerts import mask
-from pipeline.changes import OUTSIDE
-from pipeline.records import Alert
+from pipeline.records import OUTSIDE, Alert
 from pipeline.volume import ARRIVED, REVENUE
-from pipeline.wording import floored, visible
+from pipeline.wording import about, floored, visible
 from pipeline.words import Language, Words
 
 #: Slack refuses a message that exceeds any of these, and the alert would be lost.
@@ -33,7 +32,6 @@ _MAX_VALUE: Final = 300
 #: Values in common that are told of a check, and days that are named one by one.
 _COMMON: Final = 2
 _NAMED: Final = 10
-_FEW_PERCENTS: Final = 10
 _LOG_LEVELS: Final = {
     "gate_failed": logging.ERROR,
     "step_failed": logging.ERROR,
@@ -233,8 +231,8 @@ def _common_words(one: _Facts, say: Words) -> str:
         "alert.common_value",
         dimension=say.known(f"dimension.{one['dimension']}", _inert(one["dimension"])),
         value=say("alert.outside") if one["value"] == OUTSIDE else _inert(one["value"]),
-        failing=_share(one["failing_share"]),
-        overall=_share(one["overall_share"]),
+        failing=about(one["failing_share"]),
+        overall=about(one["overall_share"]),
     )
 
 
@@ -270,12 +268,6 @@ def _days(days: Sequence[date]) -> str:
     """Named one by one, or from the first to the last."""
     known = sorted(set(days))
     return ", ".join(map(str, known)) if len(known) <= _NAMED else f"{known[0]} – {known[-1]}"
-
-
-def _share(value: float) -> str:
-    """Whole per cents, and one decimal where there are few."""
-    percents = value * 100
-    return f"{percents:.0f} %" if percents >= _FEW_PERCENTS else f"{percents:.1f} %"
 
 
 def _inert(value: object) -> str:

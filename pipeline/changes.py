@@ -24,11 +24,9 @@ import polars as pl
 from pipeline.contract import Contract, Field
 from pipeline.database import Connection, translated
 from pipeline.failing import scan
-from pipeline.records import Change, CheckReport, CheckResult, Commonality, Staged, Verdict
+from pipeline.records import OUTSIDE, Change, CheckReport, CheckResult, Commonality, Staged, Verdict
 from pipeline.settings import ZONE
 
-#: Stands for every value that the contract does not know.
-OUTSIDE: Final = "(not in the contract)"
 HOUR: Final = "hour"
 #: Fields without a list of values that are told all the same: codes of things, never of people, visits or orders.
 _CODES: Final = ("product_id", "category_id")

@@ -56,6 +56,12 @@ def added(
     return replace(report, findings=found, verdict=Verdict.FAIL if blocked else report.verdict)
 
 
+def of_file(report: CheckReport, staged: Staged, contract: Contract) -> CheckReport:
+    """The report with what the failing lines have in common: all that is known of a file beside its own lines."""
+    changed = _tolerated(lambda: changes.find(None, staged, report, contract=contract, day=staged.day))
+    return replace(report, findings=Findings(changes=changed or ()))
+
+
 def _measured(staged: Staged, settings: Settings, contract: Contract, file: Path | None) -> dict[str, float]:
     found = volume.measured(staged, contract)
     if settings.source != "landing":

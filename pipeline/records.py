@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 Severity = Literal["critical", "warning"]
 Engine = Literal["pandas", "spark"]
@@ -102,13 +102,17 @@ class CheckResult:
         return worst if worst is not None and worst.failed_rows else None
 
 
+#: The value of a `Commonality` that stands for every one the contract does not know.
+OUTSIDE: Final = "(not in the contract)"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commonality:
     """A value that stands out among the failing lines of a check."""
 
     #: A field of the contract, or `hour` (0 to 23, Asia/Seoul).
     dimension: str
-    #: A value the contract lists, a code of its shape, an hour; `changes.OUTSIDE` for everything else.
+    #: A value the contract lists, a code of its shape, an hour; `OUTSIDE` for everything else.
     value: str
     #: Share, 0..1, of the failing lines that have the field; then of all lines that have it.
     failing_share: float

@@ -11,6 +11,9 @@ from typing import Final
 #: characters (bidi, zero width), surrogates, private use, unassigned, line and paragraph separators.
 _UNSHOWABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
+#: Shares below this are told with a decimal.
+_FEW: Final = 0.1
+
 
 def visible(text: str, *, limit: int = 200) -> str:
     r"""Hostile text as inert text on one line: what would act, hide or reorder becomes `\x1b`, `\u202e`, ….
@@ -43,6 +46,11 @@ def percent(good: int, of: int) -> str:
 def floored(value: float) -> str:
     """As `percent`, of a share that is known as a number only; a hair below counts as reached."""
     return f"{floor(value * 10_000 + 1e-6) / 100:.2f} %"
+
+
+def about(value: float) -> str:
+    """A share in whole per cents, and with one decimal where there are few."""
+    return f"{value:.0%}".replace("%", " %") if value >= _FEW else f"{value:.1%}".replace("%", " %")
 
 
 def share(value: float) -> str:

@@ -102,6 +102,7 @@ def check_file(
     engines.require(asked)
     contract = contracts.load(settings.contract)
     with checking(settings, source, day=day, contract=contract, progress=progress, engine=asked) as (staged, checked):
+        report = findings.of_file(checked.report, staged, contract)
         if failed_rows is not None:
             with progress.step("failed rows"):
                 write_failed_rows(staged, checked.report.failing, failed_rows)
@@ -114,7 +115,7 @@ def check_file(
         delivery=staged.delivery,
         day=day,
         engine=staged.engine,
-        report=checked.report,
+        report=report,
         seconds=monotonic() - began,
         page=page,
     )
@@ -137,13 +138,7 @@ def checking(
     """
     with (
         staging(
-            settings,
-            source,
-            day=day,
-            contract=contract,
-            progress=progress,
-            engine=engine,
-            meanwhile=import_gate,
+            settings, source, day=day, contract=contract, progress=progress, engine=engine, meanwhile=import_gate
         ) as staged,
         engines.work_folder(settings, engine) as (work, _),
     ):

@@ -14,8 +14,19 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Final
 
-from pipeline.records import CheckReport, CheckResult, DaySummary, RuleResult, Sample, Verdict
-from pipeline.wording import percent, share, visible
+from pipeline.records import (
+    OUTSIDE,
+    Change,
+    CheckReport,
+    CheckResult,
+    Commonality,
+    DaySummary,
+    RuleResult,
+    Sample,
+    Verdict,
+)
+from pipeline.wording import about, percent, share, visible
+from pipeline.words import Words
 from scheduler.arguments import day_of_file
 from scheduler.output import Align, Look, Role, columns, seconds, wide
 
@@ -28,6 +39,9 @@ _MARKS: Final[dict[str, tuple[str, str, Role]]] = {
     "not applicable": ("\N{EN DASH}", "-", "faint"),
 }
 _ROLES: Final[dict[Verdict, Role]] = {Verdict.PASS: "good", Verdict.FAIL: "bad", Verdict.INCONCLUSIVE: "warn"}
+#: The terminal speaks English.
+_ENGLISH: Final = Words("en")
+_MOST_IN_COMMON: Final = 2
 _CHECK_ALIGNS: Final[tuple[Align, ...]] = ("<", "<", ">", ">")
 
 
@@ -134,7 +148,8 @@ def body(report: CheckReport, *, samples: int, look: Look) -> list[str]:
         lines += ["Could not be judged:", *(f"  {visible(problem)}" for problem in report.problems), ""]
     failing = [check for check in report.checks if check.verdict is not Verdict.PASS]
     for check in sorted(failing, key=_urgency):
-        lines += [*detail(check, samples=samples, look=look), ""]
+        found = next((one for one in report.findings.changes if one.check_id == check.id), None)
+        lines += [*detail(check, samples=samples, look=look, change=found), ""]
     return lines
 
 
@@ -163,11 +178,19 @@ def _row(check: CheckResult) -> tuple[str, ...]:
     )
 
 
-def detail(check: CheckResult, *, samples: int, look: Look) -> Iterator[str]:
-    """One check in words: what is wrong with it, then its broken rules, worst first, each with sample lines."""
+def detail(check: CheckResult, *, samples: int, look: Look, change: Change | None = None) -> Iterator[str]:
+    """One check in words: what is wrong with it, what its failing lines have in common, then its broken rules.
+
+    The rules stand worst first, each with sample lines.
+    """
     mark, ascii_mark, role = _MARKS[word_of(check)]
     head = f"{mark if look.unicode else ascii_mark} {visible(check.id)}: "
     yield look.paint(head, role) + (visible(check.error) if check.error else _why(check))
+    # That a value is a wrong one the rule below says itself.
+    common = [one for one in change.commonalities if one.value != OUTSIDE] if change is not None else []
+    if common:
+        said = "in common: " + ", ".join(map(_common, common[:_MOST_IN_COMMON]))
+        yield from wrap(said, look.width, initial_indent=" " * 4, subsequent_indent=" " * 6, break_on_hyphens=False)
     rules = sorted((r for r in check.rules if r.failed_rows), key=lambda r: r.failed_rows, reverse=True)
     rows = [
         (
@@ -180,6 +203,13 @@ def detail(check: CheckResult, *, samples: int, look: Look) -> Iterator[str]:
     for rule, line in zip(rules, columns(rows, ("<", ">", ">"), indent=4), strict=True):
         yield line
         yield from _evidence([s for s in check.samples if s.rule == rule.id], rule, samples=samples, look=look)
+
+
+def _common(one: Commonality) -> str:
+    """As alerts say it: the value, its share among the failing lines, and among all lines."""
+    dimension = _ENGLISH.known(f"dimension.{one.dimension}", one.dimension)
+    shares = f"({about(one.failing_share)} of them, {about(one.overall_share)} of all lines)"
+    return visible(f"{dimension} {one.value} {shares}")
 
 
 def _evidence(found: Sequence[Sample], rule: RuleResult, *, samples: int, look: Look) -> Iterator[str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pipeline import alerts, lateness
 from pipeline.alert_text import compose, summary
-from pipeline.changes import OUTSIDE
 from pipeline.marts import MartTables
 from pipeline.records import (
+    OUTSIDE,
     Alert,
     Change,
     CheckReport,

@@ -29,10 +29,10 @@ from pipeline.alerts import (
     still_bad,
     with_findings,
 )
-from pipeline.changes import OUTSIDE
 from pipeline.errors import StepFailed
 from pipeline.marts import MartTables
 from pipeline.records import (
+    OUTSIDE,
     Alert,
     Change,
     CheckReport,

@@ -11,7 +11,7 @@ import pytest
 from staged_days import CONTRACT, DAY, event, purchase, stage_day
 
 from pipeline import changes, database, findings, site_figures
-from pipeline.records import Change, Commonality, Findings, Verdict, VolumeFinding
+from pipeline.records import OUTSIDE, Change, Commonality, Findings, Verdict, VolumeFinding
 
 #: Three systems, two browsers, four pages, six hours, spread evenly over each other.
 SYSTEMS, BROWSERS, PAGES = ("Windows", "macOS", "Linux"), ("Chrome", "Edge"), ("home", "cart", "product", "mypage")
@@ -83,7 +83,7 @@ def test_a_value_outside_the_contract_is_never_shown_and_never_first(tmp_path):
     failing = [n for n, one in enumerate(events, 1) if one["page_type"] == hostile]
     found = common(tmp_path, events, failing)
 
-    assert pairs(found) == [("os", "Linux"), ("page_type", changes.OUTSIDE)]
+    assert pairs(found) == [("os", "Linux"), ("page_type", OUTSIDE)]
     assert hostile not in repr(found)
 
 
@@ -239,7 +239,7 @@ def test_findings_are_kept_with_the_run_and_read_back_equal(database_url, run_da
 
     assert kept == outcome.report.findings
     assert [one.check_id for one in kept.changes] == ["value_ranges"]
-    assert ("browser", changes.OUTSIDE) in pairs(kept.changes[0].commonalities)
+    assert ("browser", OUTSIDE) in pairs(kept.changes[0].commonalities)
     assert kept.measured["events"] == outcome.summary.lines
     assert '"first_bad_day": "2026-01-15"' in story
 

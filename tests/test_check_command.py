@@ -50,6 +50,23 @@ def ends(suite: ET.Element) -> dict[str, str]:
     return {case.get("name", ""): next((child.tag for child in case), "passed") for case in suite.iter("testcase")}
 
 
+def test_a_file_is_told_what_its_failing_lines_have_in_common(here, session, lines, capsys):
+    """One platform's app sends a wrong quantity: the text names the platform with its share of all lines."""
+    made = [session(number, platform="ios" if number < 6 else "web").visit().events for number in range(1, 31)]
+    for events in made[:5]:
+        for event in events:
+            if event["event_type"] == "add_to_cart":
+                event["quantity"] = 0
+    (here / NAME).write_bytes(lines(*(event for events in made for event in events)))
+    code = call(["check", NAME])
+    told = capsys.readouterr().out.splitlines()
+
+    assert code == 1
+    assert [line for line in told if "in common" in line] == [
+        "    in common: system iOS (100 % of them, 17 % of all lines), platform ios (100"
+    ]
+
+
 # -- which files, and by which measure -------------------------------------------------------------
 
 

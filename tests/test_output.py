@@ -19,7 +19,18 @@ from rich.progress import Progress as Bars
 from expectations_custom.checks import CHECKS
 from expectations_custom.rule import Rule
 from pipeline.progress import Silent
-from pipeline.records import CheckReport, CheckResult, DaySummary, RuleResult, Sample, Verdict
+from pipeline.records import (
+    OUTSIDE,
+    Change,
+    CheckReport,
+    CheckResult,
+    Commonality,
+    DaySummary,
+    Findings,
+    RuleResult,
+    Sample,
+    Verdict,
+)
 from pipeline.wording import percent, visible
 from scheduler import output, output_json, report_text, screen, tables
 from scheduler.boundary import worst
@@ -127,6 +138,27 @@ events_20260115.jsonl · 2026-01-15 · pandas
 FAIL: 48,211 lines, 46,900 good, 1,311 failing, 2.3 s"""
 
     assert expected == text_of(DIRTY)
+
+
+def test_a_failing_check_says_what_its_lines_have_in_common():
+    """The two most telling values with both shares, on one line; that a value is a wrong one the rule says."""
+    shared = tuple(
+        Commonality(dimension=name, value=value, failing_share=1.0, overall_share=share, failing_lines=18)
+        for name, value, share in (("os", OUTSIDE, 0.01), ("payment_method", "toss", 0.0312), ("hour", "3", 0.24))
+    )
+    change = Change(
+        check_id="value_ranges", first_bad_day=DAY, last_good_day=None, usual_pass_rate=None, pass_rate=0.9,
+        commonalities=shared,
+    )  # fmt: skip
+    lines = text_of(replace(DIRTY, findings=Findings(changes=(change,)))).splitlines()
+
+    head = "✗ value_ranges: 99.96 % of 48,211 lines are good, but one rule fails too often"
+
+    assert lines[lines.index(head) + 1 :][:3] == [
+        "    in common: payment method toss (100 % of them, 3.1 % of all lines), hour 3",
+        "      (100 % of them, 24 % of all lines)",
+        "    quantity  18/100 failing  82.00 % good",
+    ]
 
 
 def test_a_clean_file_is_told_in_a_few_lines():
