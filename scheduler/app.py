@@ -87,11 +87,13 @@ def check_file(
     failed_rows: Path | None,
     report_folder: Path | None,
     progress: Progress,
+    in_common: bool = False,
 ) -> CheckOutcome:
     """Put one file through the seven checks; no database, nothing published.
 
     Args:
         engine: the one of the settings when None.
+        in_common: find out what the failing lines have in common, which takes another look at a file that fails.
 
     Raises:
         SettingsError: an engine that is not installed.
@@ -102,7 +104,7 @@ def check_file(
     engines.require(asked)
     contract = contracts.load(settings.contract)
     with checking(settings, source, day=day, contract=contract, progress=progress, engine=asked) as (staged, checked):
-        report = findings.of_file(checked.report, staged, contract)
+        report = findings.of_file(checked.report, staged, contract) if in_common else checked.report
         if failed_rows is not None:
             with progress.step("failed rows"):
                 write_failed_rows(staged, checked.report.failing, failed_rows)

@@ -84,7 +84,9 @@ def check(
     for number, (file, day) in enumerate(wanted):
         began, clock = datetime.now(UTC), monotonic()
         try:
-            outcome = _outcome(settings, file, day, engine=judged.engine, report=report, failed_rows=failed_rows)
+            outcome = _outcome(
+                settings, file, day, judged.engine, report, failed_rows, in_common=output_format == "text"
+            )
         except SettingsError:
             raise
         except DaygateError as error:
@@ -142,10 +144,11 @@ def _outcome(
     settings: Settings,
     file: str,
     day: Date,
-    *,
     engine: EngineChoice | None,
     report: Path | None,
     failed_rows: Path | None,
+    *,
+    in_common: bool,
 ) -> CheckOutcome:
     from scheduler import app
 
@@ -157,6 +160,7 @@ def _outcome(
             engine=engine,
             failed_rows=failed_rows,
             report_folder=report,
+            in_common=in_common,
             progress=shown,
         )
 
