@@ -17,7 +17,7 @@ from gx.blocks import classes, place, segments
 from gx.policy import META_POLICY
 from pipeline.records import Verdict
 from pipeline.settings import ZONE
-from pipeline.wording import visible
+from pipeline.wording import visible, won
 from pipeline.words import FAILED, INCONCLUSIVE, PASSED, State, spoken
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -75,13 +75,6 @@ def render(template: str, **context: Any) -> str:
 def count(value: float) -> str:
     """A count with thousands separators; halves, as medians have them, are rounded."""
     return f"{round(value):,}"
-
-
-def won(exact: str) -> str:
-    """An exact amount with thousands separators; its decimals only when there are any."""
-    whole, _, decimals = exact.partition(".")
-    grouped = f"{int(whole):,}" if whole.lstrip("-").isdigit() else whole
-    return f"{grouped}.{decimals}" if decimals.strip("0") else grouped
 
 
 def moment(value: datetime) -> str:

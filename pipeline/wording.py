@@ -57,3 +57,10 @@ def share(value: float) -> str:
     """A share from the settings as a percentage, exactly as it was typed: 0.99 -> `99 %`."""
     number = (Decimal(repr(float(value))) * 100).normalize()
     return f"{number:f} %"
+
+
+def won(exact: str) -> str:
+    """An exact amount with thousands separators; its decimals only when there are any."""
+    whole, _, decimals = exact.partition(".")
+    grouped = f"{int(whole):,}" if whole.lstrip("-").isdigit() else whole
+    return f"{grouped}.{decimals}" if decimals.strip("0") else grouped

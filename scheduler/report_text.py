@@ -25,7 +25,7 @@ from pipeline.records import (
     Sample,
     Verdict,
 )
-from pipeline.wording import about, percent, share, visible
+from pipeline.wording import about, percent, share, visible, won
 from pipeline.words import Words
 from scheduler.arguments import day_of_file
 from scheduler.output import Align, Look, Role, columns, seconds, wide
@@ -241,17 +241,12 @@ def _figures(summary: DaySummary, timings: Mapping[str, float], look: Look) -> I
             f"{summary.unique_users:,} users",
             f"{summary.sessions:,} sessions",
             f"{summary.purchases:,} purchases",
-            f"{_won(summary.revenue)} won",
+            f"{won(summary.revenue)} won",
         )
         yield "  published: " + look.dot.join(figures)
     if timings:
         steps = "steps: " + look.dot.join(f"{visible(name)} {seconds(took)}" for name, took in timings.items())
         yield from wrap(steps, look.width, initial_indent="  ", subsequent_indent=" " * 9)
-
-
-def _won(amount: str) -> str:
-    whole, _, fraction = amount.partition(".")
-    return f"{int(whole):,}" + (f".{fraction}" if fraction.strip("0") else "")
 
 
 def _page(page: Path | None) -> list[str]:
