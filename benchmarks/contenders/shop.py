@@ -40,13 +40,6 @@ def kind(name: str) -> str:
     return types if isinstance(types, str) else next(one for one in types if one != "null")
 
 
-def needed_by(name: str) -> list[str]:
-    """Event types that require the field; all of them for a common one."""
-    if name in REQUIRED:
-        return list(REQUIRED_BY_TYPE)
-    return [event for event, names in REQUIRED_BY_TYPE.items() if name in names]
-
-
 def asked() -> tuple[Path, str]:
     """The file and the day of the command line."""
     return Path(sys.argv[1]), sys.argv[2]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
+from typing import TypeVar
 
 from pipeline.contract import Contract
 from pipeline.errors import SettingsError, StepFailed
@@ -17,6 +19,8 @@ from pipeline.simulate.plan import Planner
 from pipeline.simulate.plant import Garden, Ground, check_faults
 from pipeline.simulate.population import Population
 from pipeline.simulate.render import Renderer, data
+
+Thing = TypeVar("Thing")
 
 #: One more than the lines a delivery can have.
 MOST_EVENTS = 1 << 26
@@ -57,11 +61,15 @@ def generate(
     garden = Garden(Ground(plan, contract, vocabulary, population), faults, seed)
     renderer = Renderer(plan, vocabulary, texts, population)
 
-    def chunks() -> Iterator[memoryview]:
+    def made() -> Iterator[tuple[int, memoryview]]:
         for begin, lines in renderer.chunks():
-            yield data(garden.damaged(begin, lines))
+            yield begin + len(lines), data(garden.damaged(begin, lines))
+
+    def chunks() -> Iterator[memoryview]:
+        for done, chunk in _ahead(made()):
+            yield chunk
             if on_progress is not None:
-                on_progress(begin + len(lines), len(plan))
+                on_progress(done, len(plan))
 
     size, sha256 = _write_atomically(output, chunks())
     planted = {name: garden.planted[name] for name in faults}
@@ -81,6 +89,15 @@ def _check_arguments(
         raise SettingsError(f"seed must not be negative, got {seed}.")
     if events is not None and not 1 <= events < MOST_EVENTS:
         raise SettingsError(f"events must be between 1 and {MOST_EVENTS - 1}, got {events}.")
+
+
+def _ahead(things: Iterator[Thing]) -> Iterator[Thing]:
+    """The same, each made in a thread while the one before is hashed and written."""
+    with ThreadPoolExecutor(1, "render") as thread:
+        coming = thread.submit(next, things, None)
+        while (thing := coming.result()) is not None:
+            coming = thread.submit(next, things, None)
+            yield thing
 
 
 def _write_atomically(path: Path, chunks: Iterable[memoryview]) -> tuple[int, str]:
