@@ -7,6 +7,7 @@ import re
 import alert_docs
 import docs_parts
 import pytest
+from tree import ROOT, SOURCES, files
 
 from pipeline.check_ids import CHECK_IDS
 from pipeline.errors import ExitCode
@@ -49,9 +50,32 @@ def test_every_make_target_the_readme_names_exists():
     assert set(re.findall(r"make ([a-z-]+)", TEXT)) - {"lists"} <= targets | {"lists"}
 
 
-@pytest.mark.parametrize("file", sorted({*docs_parts.FILES, *docs_parts.ROOT.glob("*.md")}), ids=lambda file: file.name)
-def test_every_link_to_a_file_leads_somewhere(file):
-    """Documents name only what is there."""
-    links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", file.read_text(encoding="utf-8"))
+DOCUMENTS = {file: file.read_text(encoding="utf-8") for file in files(".md")}
 
-    assert [link for link in links if not (file.parent / link).exists()] == []
+
+def anchors(text):
+    """What a heading is called in an address."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_link_leads_somewhere(file):
+    """Documents name only files and headings that are there."""
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", DOCUMENTS[file]):
+        path, _, anchor = link.partition("#")
+        target = file.parent / path if path else file
+        if ":" not in path and not (target.exists() and (not anchor or anchor in anchors(target.read_text("utf-8")))):
+            dead.append(link)
+
+    assert dead == []
+
+
+def test_every_test_that_a_document_names_is_there():
+    """Who doubts a promise finds what proves it."""
+    tests = "".join(text for path, text in SOURCES.items() if path.parent.name == "tests")
+    modules = {path.stem for path in SOURCES}
+    named = {name for text in DOCUMENTS.values() for name in re.findall(r"`(?:tests/)?(test_\w+)(?:\.py)?`", text)}
+
+    assert {name for name in named - modules if f"def {name}(" not in tests} == set()
