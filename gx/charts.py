@@ -22,6 +22,8 @@ WIDTH, HEIGHT = 1000.0, 200.0
 _MARGIN: Final = 6.0
 #: Share of a day's place that its bar takes.
 _BAR: Final = 0.72
+#: So many places on the axis that half of one is not seen.
+_MANY: Final = 12
 _NICE: Final = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
 Kind = Literal["line", "limit", "bars"]
@@ -228,4 +230,6 @@ def _strokes(points: Sequence[tuple[float, float]]) -> str:
 def _ends(labels: Sequence[str]) -> tuple[str, ...]:
     if len(labels) < 3:  # noqa: PLR2004  # first, middle and last
         return tuple(labels)
+    if len(labels) < _MANY and len(labels) % 2 == 0:
+        return (labels[0], labels[-1])  # none of them stands in the middle
     return (labels[0], labels[len(labels) // 2], labels[-1])

@@ -104,6 +104,19 @@ def test_pages_fit_their_width_and_leave_a_picture(visit, pictures, scheme, view
         assert one.problems == []
 
 
+def test_bars_are_filled_and_bad_ones_hatched(visit):
+    """Whoever looks at the events of each day sees them, and the blocked day without telling colours apart."""
+    with visit() as one:
+        page = one.open("/trends/")
+        fills = "all => all.map(one => getComputedStyle(one).fill)"
+        bars = page.eval_on_selector_all("#trend-events path.bar", fills)
+        hatches = page.eval_on_selector_all("#trend-events path[fill]", fills)
+
+        assert len(bars) == 2
+        assert "none" not in bars
+        assert [hatch.startswith("url(") for hatch in hatches] == [True]
+
+
 def test_pages_say_everything_without_script(visit):
     """The one script only adds buttons that copy."""
     with visit(java_script_enabled=False) as without, visit() as with_script:
