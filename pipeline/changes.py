@@ -165,7 +165,6 @@ def _counted(
     staged: Staged, failing: Path, checks: Sequence[str], dimensions: Mapping[str, pl.Expr]
 ) -> tuple[_Counted, dict[str, _Counted]]:
     """All lines, and those that fail each check."""
-    bad = _failing_lines(failing, checks)
     everywhere, among = _Counted(), {check: _Counted() for check in checks}
     for part in staged.parts:
         frame = _part(part, dimensions)
@@ -173,17 +172,17 @@ def _counted(
             continue
         everywhere.add(frame, dimensions)
         first, last = frame.select(pl.col("line_no").min(), pl.col("line_no").max().alias("last")).row(0)
-        here = bad[bad["line_no"].search_sorted(first, "left") : bad["line_no"].search_sorted(last, "right")]
+        here = _failing_lines(failing, checks, pl.col("line_no").is_between(first, last))
         for (check,), lines in here.partition_by("check", as_dict=True).items():
             among[str(check)].add(lines.join(frame, on="line_no"), dimensions)
     return everywhere, among
 
 
-def _failing_lines(failing: Path, checks: Sequence[str]) -> pl.DataFrame:
-    """Each (line_no, check) once, sorted by line_no."""
+def _failing_lines(failing: Path, checks: Sequence[str], within: pl.Expr) -> pl.DataFrame:
+    """Each (line_no, check) once; of a part only, because every line of a day may fail every check."""
     check = pl.col("check").cast(pl.String)
-    found = scan(failing).select("line_no", check).filter(pl.col("check").is_in(checks))
-    return found.unique().sort("line_no").collect()
+    found = scan(failing).select("line_no", check).filter(within & pl.col("check").is_in(checks))
+    return found.unique().collect()
 
 
 def _part(path: Path, dimensions: Mapping[str, pl.Expr]) -> pl.DataFrame:

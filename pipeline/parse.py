@@ -35,6 +35,8 @@ BOM: Final = b"\xef\xbb\xbf"
 
 #: Bytes worked on at once; more is hardly faster and costs memory.
 _BLOCK: Final = 4 << 20
+#: Lines worked on at once: of lines of a few bytes a block would be a hundred times as big in columns.
+_BLOCK_LINES: Final = 1 << 16
 #: Lines with undeclared keys up to this length are looked at quickly (fewer keys than the cap fit in).
 _SHORT: Final = 4096
 _SPACE: Final = b" \t\r"
@@ -82,11 +84,7 @@ def parse_range(
         data, first_offset = data[len(BOM) :], len(BOM)
     frames, blank, unknown, place = [], 0, 0, 0
     while place < len(data):
-        end = data.rfind(b"\n", place, place + _BLOCK) + 1
-        if not end:  # a line longer than a block
-            end = data.find(b"\n", place) + 1 or len(data)
-        if len(data) - place <= _BLOCK:
-            end = len(data)
+        end = _block_end(data, place)
         block = _Block(reader, data[place:end], first_line, first_offset + place, day)
         parsed = block.parse(exact=exact)
         frames.append(parsed.frame)
@@ -96,6 +94,19 @@ def parse_range(
         place = end
     frame = pl.concat(frames, rechunk=False) if frames else pl.DataFrame(schema=staged_schema(contract))
     return Parsed(frame=frame, blank_lines=blank, lines_with_unknown_keys=unknown)
+
+
+def _block_end(data: bytes, place: int) -> int:
+    """Where the block of whole lines ends that begins at a place."""
+    end = data.rfind(b"\n", place, place + _BLOCK) + 1
+    if not end:  # a line longer than a block
+        end = data.find(b"\n", place) + 1 or len(data)
+    if len(data) - place <= _BLOCK:
+        end = len(data)
+    if data.count(b"\n", place, end) > _BLOCK_LINES:
+        newlines = np.flatnonzero(np.frombuffer(data, np.uint8, end - place, place) == ord("\n"))
+        end = place + int(newlines[_BLOCK_LINES - 1]) + 1
+    return end
 
 
 def too_long_line(*, line_no: int, byte_offset: int, byte_length: int, contract: Contract) -> Parsed:

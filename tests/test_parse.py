@@ -391,3 +391,12 @@ def test_ordinary_order_details_are_read_quickly(monkeypatch):
     )
 
     assert order_details.read(text, CONTRACT.order_total).items_total == 2000
+
+
+def test_lines_of_a_few_bytes_are_parsed_a_bounded_number_at_a_time():
+    """A block is cut between lines, by bytes or by their number; every line keeps its number and its place."""
+    lines = 2 * parse._BLOCK_LINES + 7
+    parsed = parse.parse_range(b"{}\n" * lines, first_line=5, first_offset=100, contract=CONTRACT, day=DAY)
+
+    assert parsed.frame["line_no"].equals(pl.Series("line_no", range(5, 5 + lines), dtype=pl.Int64))
+    assert parsed.frame["byte_offset"].equals(pl.Series("byte_offset", range(100, 100 + 3 * lines, 3), dtype=pl.Int64))
