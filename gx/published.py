@@ -133,13 +133,13 @@ def locked(site_folder: Path) -> Iterator[None]:
 
 @contextmanager
 def rebuilt(site_folder: Path) -> Iterator[Path]:
-    """A new site in a folder of its own that takes the place of the site when the block ends well.
+    """A folder of its own for a new site, gone when the block ends, unless `swap` has put it in place.
 
-    The block should end within `locked`, so that nothing is published between its last look and the swap.
+    The last look and the swap belong into one `locked`, so that nothing is published between them.
 
     Raises:
         BusyError: another process is building.
-        DocsError: the folders could not be made or swapped.
+        DocsError: the folder could not be made.
     """
     fresh = _beside(site_folder, "new")
     with _lock(site_folder, "build", wait=False):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import webbrowser
 
 import pytest
 from test_site_pages import check, figures, many_days
 
+from scheduler.boundary import call
 from scheduler.dashboard_text import dashboard, spark
 from scheduler.output import Look
 
@@ -61,3 +63,23 @@ def test_the_command_prints_and_copies_the_site(run_day, process, tmp_path):
     assert "is there already" in again.stderr
     assert built.returncode == 0, built.stderr
     assert "1 days and 1 runs" in built.stdout
+
+
+def test_a_site_that_cannot_be_copied_or_opened_says_what_else_to_do(
+    run_day, settings, database_url, monkeypatch, capsys
+):
+    """The figures are printed all the same."""
+    run_day()
+    monkeypatch.setenv("DAYGATE_HOME", str(settings.home))
+    monkeypatch.setenv("DAYGATE_DATABASE_URL", database_url)
+    monkeypatch.setattr(webbrowser, "open", lambda _: False)
+    settings.home.joinpath("file").write_text("")
+    copied = call(["dashboard", "--html", str(settings.home / "file" / "copy")])
+    opened = call(["dashboard", "--open"])
+    told = capsys.readouterr()
+
+    assert (copied, opened) == (3, 3)
+    assert told.out.count("2026-01-15") >= 2
+    assert "The site cannot be copied to" in told.err
+    assert "No browser can be opened here." in told.err
+    assert "daygate serve" in told.err

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 import unicodedata
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -432,6 +433,28 @@ def test_the_look_follows_terminal_encoding_and_no_color():
     assert not output.look_of(terminal, {"TERM": "dumb"}).colour
     assert not output.look_of(io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), {}).colour
     assert not output.look_of(ascii_terminal, {}).unicode
+
+
+@pytest.mark.parametrize(
+    ("text", "cells", "shown"),
+    [
+        ("value_ranges", 12, "value_ranges"),
+        ("value_ranges", 9, "value_ra…"),
+        ("가나다라마바사", 9, "가나다라…"),
+        ("value_ranges", 7, ""),
+    ],
+)
+def test_what_does_not_fit_is_cut_or_left_out(text, cells, shown):
+    """Never wider than asked; too little to mean anything is nothing."""
+    assert Look().fit(text, cells) == shown
+
+
+def test_a_program_without_streams_says_nothing(monkeypatch):
+    """A service without a terminal has none, and must not fail for it."""
+    monkeypatch.setattr(sys, "stdout", None)
+    output.write("nobody hears")
+
+    assert output.look_of(None) == Look()
 
 
 def test_columns_stand_under_each_other_with_wide_letters():

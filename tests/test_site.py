@@ -202,3 +202,33 @@ def test_pages_older_than_the_settings_keep_are_removed(tmp_path):
     assert published.oldest_kept(date(2026, 1, 20), 4) == new
     assert published.forget(tmp_path, before=new) == 2
     assert set(pages_of(tmp_path)) == {pages[1], pages[3], "index.html", "days/other/index.html"}
+
+
+@pytest.mark.parametrize("how", ["no such call", "refused"])
+def test_folders_are_exchanged_also_where_it_takes_three_steps(how, tmp_path, monkeypatch):
+    """Without the call, or on a file system that refuses it, the new site still takes the place of the old one."""
+
+    class Refusing:
+        def renameat2(self, *_):
+            return -1
+
+    monkeypatch.setattr(published.ctypes, "CDLL", lambda *_, **__: Refusing() if how == "refused" else object())
+    folder = tmp_path / "site"
+    published.write(folder, {"index.html": "old"})
+    with published.rebuilt(folder) as fresh, published.locked(folder):
+        published.write(fresh, {"index.html": "new"})
+        published.swap(fresh, folder)
+
+    assert (folder / "index.html").read_text() == "new"
+    assert (tmp_path / ".site.old" / "index.html").read_text() == "old"
+    assert not list(tmp_path.glob("*.aside"))
+
+
+def test_a_site_that_cannot_be_written_is_told_in_words(tmp_path):
+    """A file stands where a folder should be: an error with the reason, nothing half done."""
+    (tmp_path / "site").write_text("")
+
+    with pytest.raises(published.DocsError, match="could not be written"):
+        published.write(tmp_path / "site", {"index.html": "x"})
+    with pytest.raises(published.DocsError, match="cannot be locked"), published.rebuilt(tmp_path / "site" / "below"):
+        pass
