@@ -222,19 +222,19 @@ def _rule_table(rules: Sequence[Mapping[str, Any]], *, header: str | None, check
         header=None if header is None else text(header),
         header_row=[
             text(say("figure.rule")),
-            text(say("figure.field")),
             text(say("figure.failing"), "dg-number"),
             text(say("figure.looked_at"), "dg-number"),
             text(say("figure.share"), "dg-number"),
+            text(say("figure.field")),
             text(say("check.written_in")),
         ],
         table=[
             [
                 text(say.again(rule["says"]), "dg-words", name=f"rule-{check}-{rule['id']}"),
-                text(rule["field"] or "", "dg-field", tag="code"),
                 number(rule["failed_rows"]),
                 number(rule["evaluated_rows"]),
                 text(_failing(rule["failed_rows"], rule["evaluated_rows"]), "dg-number"),
+                text(rule["field"] or "", "dg-field", tag="code"),
                 text(rule["source"], "dg-source", tag="code"),
             ]
             for rule in rules
@@ -253,18 +253,18 @@ def _sample_table(samples: Sequence[Mapping[str, Any]], failed: int) -> Rendered
         header=text(title),
         header_row=[
             text(say("check.line"), "dg-number"),
-            text(say("check.event_id")),
-            text(say("figure.field")),
             text(say("check.reason")),
+            text(say("figure.field")),
+            text(say("check.event_id")),
         ],
         table=[
             [
                 number(sample["line"]),
+                text(say.again(sample["reason"]), "dg-words"),
+                text(sample["field"] or "", "dg-field", tag="code"),
                 text(say("check.no_id"), "dg-faint")
                 if sample["event_id"] is None
                 else text(sample["event_id"], "dg-id", tag="code"),
-                text(sample["field"] or "", "dg-field", tag="code"),
-                text(say.again(sample["reason"]), "dg-words"),
             ]
             for sample in samples
         ],
