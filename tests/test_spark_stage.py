@@ -42,6 +42,25 @@ def test_rows_places_and_numbers_do_not_depend_on_the_pieces(tmp_path, piece, en
     assert [made.offset for made in ranges[1:]] == [made.offset + made.length for made in ranges[:-1]]
 
 
+@pytest.mark.parametrize("end", [b"{}\n", b"{}", b""])
+def test_tiny_lines_are_cut_by_their_number(tmp_path, end):
+    """A piece of many lines is several ranges, by either staging; no line is lost between them."""
+    path = tmp_path / "a.jsonl"
+    lines = 2 * stage.RANGE_LINES + 5
+    path.write_bytes(b"{}\n" * lines + end)
+
+    with delivery.take(path, folder=None) as taken:
+        here = list(stage._ranges(taken, stage.RANGE))
+        pieces = [count(taken, 10**6, offset) for offset in range(0, taken.size, 10**6)]
+        executors = list(cut(taken, pieces, 10**6))
+
+    for ranges in (here, executors):
+        assert max(made.lines for made in ranges) <= stage.RANGE_LINES
+        assert sum(made.lines for made in ranges) == lines + bool(end)
+        assert sum(made.length for made in ranges) == taken.size
+        assert [made.first_line for made in ranges] == [1 + made.offset // 3 for made in ranges]
+
+
 @pytest.mark.parametrize("end", [b"\n", b""])
 def test_a_line_longer_than_a_piece_is_a_range_of_its_own(tmp_path, end):
     """It is not read into memory; the lines around it are as good as ever."""

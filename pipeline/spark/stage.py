@@ -33,6 +33,8 @@ class Piece:
     #: Behind the first and behind the last newline, counted from the file's start; None without one.
     first_end: int | None
     last_end: int | None
+    #: Behind every `RANGE_LINES`-th newline: pieces of tiny lines are cut there.
+    many_ends: tuple[int, ...]
 
 
 def stage(
@@ -69,6 +71,7 @@ def count(delivery: Delivery, length: int, offset: int) -> Piece:
         newlines=newlines,
         first_end=offset + data.find(b"\n") + 1 if newlines else None,
         last_end=offset + data.rfind(b"\n") + 1 if newlines else None,
+        many_ends=tuple(offset + end for end in local.many_lines_ends(data)),
     )
 
 
@@ -91,12 +94,15 @@ def _ends(pieces: Sequence[Piece], size: int, longest: int) -> Iterator[tuple[in
     for piece in pieces:
         if piece.first_end is None or piece.last_end is None:
             continue
-        newlines = piece.newlines
+        told = 0
         if piece.first_end - at > longest:
             yield piece.first_end, 1, True
-            at, newlines = piece.first_end, newlines - 1
-        if newlines:
-            yield piece.last_end, newlines, False
+            at, told = piece.first_end, 1
+        for number, end in enumerate(piece.many_ends, 1):
+            yield end, number * local.RANGE_LINES - told, False
+            at, told = end, number * local.RANGE_LINES
+        if piece.newlines > told:
+            yield piece.last_end, piece.newlines - told, False
             at = piece.last_end
     if at < size:
         yield size, 1, size - at > longest
