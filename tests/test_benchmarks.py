@@ -45,6 +45,7 @@ def dirty(tmp_path_factory):
     return file, {f"{check}/{rule}": counts.failed_rows for (check, rule), counts in found.rules.items()}
 
 
+@pytest.mark.long  # each is a process of its own
 @pytest.mark.parametrize("script", ["pure_python.py", "duckdb_sql.py"])
 def test_contenders_count_what_we_count(dirty, script):
     """Rule by rule the same failing lines, but for the wrong types a contender says it does not see."""
