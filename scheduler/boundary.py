@@ -16,9 +16,9 @@ _OURS: Final = frozenset({"scheduler", "gx", "expectations_custom", "pipeline"})
 #: As shells report a program that was interrupted (128 + SIGINT).
 INTERRUPTED: Final = 130
 _DEBUG: Final = "--debug"
-#: What polars' allocator (jemalloc) is told: to give memory back after a tenth of a second. By itself it keeps up to
+#: What polars' allocator (jemalloc) is told: to give memory back after half a second. By itself it keeps up to
 #: a tenth of a check's memory that nothing uses any more.
-_ALLOCATOR: Final = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0")
+_ALLOCATOR: Final = ("_RJEM_MALLOC_CONF", "dirty_decay_ms:500,muzzy_decay_ms:0")
 
 
 def main() -> None:
