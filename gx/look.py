@@ -16,9 +16,9 @@ from markupsafe import Markup
 from gx.blocks import classes, place, segments
 from gx.policy import META_POLICY
 from pipeline.records import Verdict
-from pipeline.settings import ZONE
 from pipeline.wording import visible, won
 from pipeline.words import FAILED, INCONCLUSIVE, PASSED, State, spoken
+from pipeline.zone import ZONE
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 ASSETS: Final = Path(__file__).parent / "assets"

@@ -21,7 +21,7 @@ from pipeline import alerts
 from pipeline.errors import StepFailed
 from pipeline.files import replace_file
 from pipeline.records import Alert, Verdict
-from pipeline.settings import ZONE
+from pipeline.zone import ZONE
 
 log = logging.getLogger(__name__)
 

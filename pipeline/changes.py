@@ -25,7 +25,7 @@ from pipeline.contract import Contract, Field
 from pipeline.database import Connection, translated
 from pipeline.failing import scan
 from pipeline.records import OUTSIDE, Change, CheckReport, CheckResult, Commonality, Staged, Verdict
-from pipeline.settings import ZONE
+from pipeline.zone import ZONE
 
 HOUR: Final = "hour"
 #: Fields without a list of values that are told all the same: codes of things, never of people, visits or orders.

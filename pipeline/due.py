@@ -14,7 +14,7 @@ from typing import Final
 from pipeline.database import Connection, one, translated
 from pipeline.ledger import ALIVE_CLASS
 from pipeline.records import Failure
-from pipeline.settings import ZONE
+from pipeline.zone import ZONE
 
 #: Longest rest between two attempts at a day, in seconds.
 _LONGEST_REST: Final = 3600

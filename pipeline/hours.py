@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from pipeline.records import Staged
-from pipeline.settings import ZONE
+from pipeline.zone import ZONE
 
 HOURS: Final = 24
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
-from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -28,7 +27,6 @@ from pipeline.errors import SettingsError
 from pipeline.records import EngineChoice, Severity
 
 PREFIX: Final = "DAYGATE_"
-ZONE: Final = ZoneInfo("Asia/Seoul")
 #: A size as Java takes it.
 _WEB_FOLDER: Final = r"^https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?/(?:[A-Za-z0-9._~-]+/)*$"
 _MEMORY: Final = r"^[1-9][0-9]*[mg]$"

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline.settings import ZONE
+from pipeline.zone import ZONE
 
 _SHORTEST: Final = len("YYYY-MM-DDTHH:MM:SS")
 _LONGEST: Final = len("YYYY-MM-DDTHH:MM:SS.fffffffff+HH:MM")

@@ -18,7 +18,7 @@ import polars as pl
 from pipeline.contract import Contract
 from pipeline.database import Connection, translated
 from pipeline.records import Staged, VolumeFinding
-from pipeline.settings import ZONE
+from pipeline.zone import ZONE
 
 #: Passed days of the weekday that are compared with, and how many there must be.
 USUAL_DAYS: Final = 8

@@ -161,7 +161,7 @@ def yesterday() -> date:
     """The last whole business day."""
     from datetime import datetime
 
-    from pipeline.settings import ZONE
+    from pipeline.zone import ZONE
 
     return datetime.now(ZONE).date() - timedelta(days=1)
 

@@ -20,8 +20,9 @@ from pipeline import contract as contracts
 from pipeline.errors import ContractError, SettingsError
 from pipeline.progress import Progress
 from pipeline.records import Delivery, Staged
-from pipeline.settings import ZONE, Settings
+from pipeline.settings import Settings
 from pipeline.stage import raw_lines
+from pipeline.zone import ZONE
 from scheduler.staging import staging
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from pipeline.ledger_figures import JudgedDay, LedgerFigures
 from pipeline.records import Verdict
-from pipeline.settings import ZONE
+from pipeline.zone import ZONE
 from scheduler.version import installed
 
 _OPENMETRICS: Final = "application/openmetrics-text"

@@ -19,7 +19,8 @@ from pipeline.errors import DaygateError, ExitCode
 from pipeline.failpoints import failpoint
 from pipeline.leader import Leadership
 from pipeline.records import Alert, Failure, Run
-from pipeline.settings import ZONE, Settings
+from pipeline.settings import Settings
+from pipeline.zone import ZONE
 from scheduler import app
 from scheduler import child as children
 from scheduler.child import Child, Ending

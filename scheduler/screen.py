@@ -129,7 +129,7 @@ class Events(logging.Formatter):
         facts: dict[str, object] = dict(getattr(record, "facts", {}))
         if record.exc_info and record.exc_info[0]:
             facts["exception"] = record.exc_info[0].__name__
-        from pipeline.settings import ZONE
+        from pipeline.zone import ZONE
 
         text = record.getMessage()
         lines = text.split("\n") if record.name == ALERTS else [text]

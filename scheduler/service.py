@@ -21,7 +21,8 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from pipeline import database, outbox_sender
 from pipeline.errors import DaygateError, ExitCode, TransientError
-from pipeline.settings import ZONE, Settings
+from pipeline.settings import Settings
+from pipeline.zone import ZONE
 from scheduler import app, orphans, web, web_database
 from scheduler.health import Heartbeat
 from scheduler.reconcile import Reconciler

@@ -19,9 +19,10 @@ from pipeline.database import Connection
 from pipeline.failpoints import failpoint
 from pipeline.progress import Progress
 from pipeline.records import DaySummary, Release, Verdict
-from pipeline.settings import ZONE, Settings
+from pipeline.settings import Settings
 from pipeline.site_figures import DayFigures, Figures
 from pipeline.words import speaking
+from pipeline.zone import ZONE
 
 if TYPE_CHECKING:
     from gx.pages import Place

@@ -25,6 +25,7 @@ from gx.site import PageFacts
 from pipeline import contract, settings
 from pipeline.records import DaySummary, Verdict
 from pipeline.site_figures import Figures
+from pipeline.zone import ZONE
 
 DAY = date(2026, 1, 15)
 MONEY = pl.Decimal(38, 18)
@@ -91,7 +92,7 @@ def facts(**changes: Any) -> PageFacts:
     usual: dict[str, Any] = {
         "day": DAY, "verdict": Verdict.PASS, "run_id": "20260115-1", "delivery_name": "events_20260115.jsonl",
         "sha256": "ab" * 32, "engine": "pandas", "lines": 60, "good": 60, "failing": 0, "contract_sha256": "cd" * 32,
-        "generated_at": datetime(2026, 1, 16, 2, 1, tzinfo=settings.ZONE),
+        "generated_at": datetime(2026, 1, 16, 2, 1, tzinfo=ZONE),
     }  # fmt: skip
     return PageFacts(**(usual | changes))
 
@@ -102,7 +103,7 @@ def summary(day: date = DAY, **changes: Any) -> DaySummary:
         "run_id": f"{day:%Y%m%d}-1", "day": day, "attempt": 1, "trigger": "cli", "engine": "pandas",
         "status": "published", "verdict": Verdict.PASS, "delivery_sha256": "ab" * 32, "lines": 10_000, "loaded": 9_990,
         "quarantined": 10, "unique_users": 800, "sessions": 1_200, "purchases": 95, "revenue": "12345678.00",
-        "timings": {}, "started_at": datetime(2026, 1, 16, 2, tzinfo=settings.ZONE), "finished_at": None,
+        "timings": {}, "started_at": datetime(2026, 1, 16, 2, tzinfo=ZONE), "finished_at": None,
         "is_current": True,
     }  # fmt: skip
     return DaySummary(**(usual | changes))

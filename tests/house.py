@@ -6,7 +6,7 @@ import sys
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
-from pipeline.settings import ZONE
+from pipeline.zone import ZONE
 from scheduler.reconcile import Reconciler
 
 DAY = date(2026, 1, 15)

@@ -9,7 +9,7 @@ from pathlib import Path
 from house import LIGHT_CHILD
 
 from pipeline import settings
-from pipeline.settings import ZONE
+from pipeline.zone import ZONE
 from scheduler import service
 from scheduler.screen import configure_events
 

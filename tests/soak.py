@@ -33,7 +33,8 @@ from staged_days import administer, discard
 from warm import interpreter
 
 from pipeline import contract, database, failpoints, postgres, simulate
-from pipeline.settings import PREFIX, ZONE
+from pipeline.settings import PREFIX
+from pipeline.zone import ZONE
 
 ROOT = Path(__file__).parent.parent
 QUICK = Path(__file__).parent / "quick_daygate.py"

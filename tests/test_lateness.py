@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import due, lateness
 from pipeline.alert_text import MAX_SECTION, compose
-from pipeline.settings import ZONE
+from pipeline.zone import ZONE
 
 DAY = date(2026, 1, 15)
 LONG_AGO = [DAY + timedelta(days=n) for n in range(400)]

@@ -14,7 +14,8 @@ from pathlib import Path
 import psycopg2.extensions
 import pytest
 
-from pipeline.settings import PREFIX, ZONE
+from pipeline.settings import PREFIX
+from pipeline.zone import ZONE
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 90

@@ -17,7 +17,7 @@ from pipeline import contract as contracts
 from pipeline import order_details, parse, timestamps
 from pipeline.parse_scan import KeyTable, scan
 from pipeline.parse_slow import deeper_than
-from pipeline.settings import ZONE
+from pipeline.zone import ZONE
 
 ORDER = line(
     event_type="purchase",

@@ -26,7 +26,8 @@ from staged_days import discard
 from pipeline import due, postgres
 from pipeline.day import RunFailed
 from pipeline.errors import TransientError
-from pipeline.settings import ZONE, Settings
+from pipeline.settings import Settings
+from pipeline.zone import ZONE
 from scheduler import screen, web
 from scheduler.child import Child
 from scheduler.reconcile import Reconciler

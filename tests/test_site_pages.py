@@ -18,9 +18,9 @@ from gx.look import ASSETS
 from gx.pages import Place
 from pipeline.check_ids import CHECK_IDS
 from pipeline.records import Change, CheckResult, Commonality, Findings, RuleResult, Verdict, VolumeFinding
-from pipeline.settings import ZONE
 from pipeline.site_figures import CheckOfDay, Conversion, DayFigures, MonthOfDays, Usual
 from pipeline.words import speaking
+from pipeline.zone import ZONE
 
 FAILED = CHECK_IDS[2]
 SVG = "{http://www.w3.org/2000/svg}"

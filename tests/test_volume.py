@@ -12,7 +12,7 @@ from staged_days import CONTRACT, event, purchase, stage_day
 
 from pipeline import database, volume
 from pipeline.records import Verdict
-from pipeline.settings import ZONE
+from pipeline.zone import ZONE
 
 DAY = date(2026, 1, 15)
 USUAL = [{"events": float(n), "orders": float(n // 10), "revenue": n * 1000.0} for n in (9800, 9900, 10000, 10200)]

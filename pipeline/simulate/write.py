@@ -13,12 +13,12 @@ from typing import TypeVar
 from pipeline.contract import Contract
 from pipeline.errors import SettingsError, StepFailed
 from pipeline.files import appearing
-from pipeline.settings import ZONE
 from pipeline.simulate import pieces, shop
 from pipeline.simulate.plan import Planner
 from pipeline.simulate.plant import Garden, Ground, check_faults
 from pipeline.simulate.population import Population
 from pipeline.simulate.render import Renderer, data
+from pipeline.zone import ZONE
 
 Thing = TypeVar("Thing")
 

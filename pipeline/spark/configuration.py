@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 from pipeline.errors import SettingsError
 from pipeline.files import replace_file
-from pipeline.settings import ZONE, Settings
+from pipeline.settings import Settings
 from pipeline.spark.place import log_file
+from pipeline.zone import ZONE
 
 LOOPBACK: Final = "127.0.0.1"
 #: What decides which figures come out, on whatever cluster.
