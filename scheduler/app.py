@@ -1,27 +1,23 @@
-"""The composition root: the one place that knows the pipeline, Great Expectations and the database at once.
+"""The composition root: what the commands do, where pipeline, gate, database, site and Slack meet.
 
-Everything the commands do is a function here; what it needs is imported when it is called, because
-Great Expectations takes seconds.
+What is slow to import is imported by who needs it.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal
 
 from pipeline import (
     alert_text,
-    alerts,
     database,
     engines,
     findings,
-    hours,
     ledger,
     outbox,
     outbox_sender,
@@ -36,31 +32,13 @@ from pipeline.errors import DaygateError
 from pipeline.failed_rows import write_failed_rows
 from pipeline.failpoints import failpoint
 from pipeline.progress import Progress
-from pipeline.records import (
-    Alert,
-    CheckReport,
-    DaySummary,
-    Delivery,
-    Engine,
-    EngineChoice,
-    Release,
-    Run,
-    Staged,
-    Verdict,
-)
+from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, EngineChoice
 from pipeline.retry import patiently
 from pipeline.settings import Settings
-from pipeline.words import Language
-from scheduler.ahead import have_gate, import_gate
-from scheduler.staging import staging
-
-if TYPE_CHECKING:
-    from gx.gate import Checked
-    from pipeline.contract import Contract
+from scheduler import judging
+from scheduler.ahead import import_gate
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +81,10 @@ def check_file(
     asked = engine or settings.engine
     engines.require(asked)
     contract = contracts.load(settings.contract)
-    with checking(settings, source, day=day, contract=contract, progress=progress, engine=asked) as (staged, checked):
+    with judging.checking(settings, source, day=day, contract=contract, progress=progress, engine=asked) as (
+        staged,
+        checked,
+    ):
         report = findings.of_file(checked.report, staged, contract) if in_common else checked.report
         if failed_rows is not None:
             with progress.step("failed rows"):
@@ -111,7 +92,9 @@ def check_file(
         page = None
         if report_folder is not None:
             with progress.step("report"):
-                page = _page(staged, checked, contract, run_id=None, folder=report_folder, language=settings.lang)
+                page = judging.page(
+                    staged, checked, contract, run_id=None, folder=report_folder, language=settings.lang
+                )
     return CheckOutcome(
         file=str(source),
         delivery=staged.delivery,
@@ -121,35 +104,6 @@ def check_file(
         seconds=monotonic() - began,
         page=page,
     )
-
-
-@contextmanager
-def checking(
-    settings: Settings,
-    source: Path | Literal["-"],
-    *,
-    day: date,
-    contract: Contract,
-    progress: Progress,
-    engine: EngineChoice = "auto",
-) -> Iterator[tuple[Staged, Checked]]:
-    """A file staged and judged in a temporary folder that goes away with the block.
-
-    Raises:
-        RefusedFile: the whole file is refused.
-    """
-    with (
-        staging(
-            settings, source, day=day, contract=contract, progress=progress, engine=engine, meanwhile=import_gate
-        ) as staged,
-        engines.work_folder(settings, engine) as (work, _),
-    ):
-        with progress.step("check"):
-            have_gate()
-            from gx import gate
-
-            checked = gate.check(staged, settings=settings, contract=contract, folder=work)
-        yield staged, checked
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,7 +152,7 @@ def run_order(settings: Settings, order: DayOrder, *, progress: Progress) -> Run
         settings=settings,
         contract=contract,
         database_url=url,
-        gate=lambda staged, run: _judge(staged, run, settings, contract, order, url),
+        gate=lambda staged, run: judging.judge(staged, run, settings, contract, order, url),
         progress=progress,
         meanwhile=import_gate,
     )
@@ -258,92 +212,6 @@ def stop_database(settings: Settings) -> None:
     postgres.stop(settings.home)
 
 
-def _judge(
-    staged: Staged, run: Run, settings: Settings, contract: Contract, order: DayOrder, url: str
-) -> tuple[CheckReport, list[Alert]]:
-    """The gate of a run: the checkpoint, its page, and the alerts of a gate that stays shut."""
-    have_gate()
-    from gx import gate
-    from gx.slack import DaygateAlert
-
-    outbox = run.folder / "alerts.json"
-    action = DaygateAlert(outbox=str(outbox), day=run.day.isoformat())
-    checked = gate.check(
-        staged, settings=settings, contract=contract, folder=run.folder, actions=[action], run_name=run.run_id
-    )
-    failpoint("check.answered")
-    report = findings.added(checked.report, staged, url=url, settings=settings, contract=contract, file=order.file)
-    checked = replace(checked, report=report)
-    folder = run.folder / "page"
-    page = _tolerated(
-        lambda: _page(
-            staged,
-            checked,
-            contract,
-            run_id=run.run_id,
-            folder=folder,
-            language=settings.lang,
-            release=order.release,
-        )
-    )
-    return replace(report, page=page, hours=hours.spread(staged)), _of_a_shut_gate(outbox, run, report)
-
-
-def _of_a_shut_gate(outbox: Path, run: Run, report: CheckReport) -> list[Alert]:
-    """What the action wrote, with what only the report knows; never nothing when the verdict is not PASS."""
-    from gx.slack import read_alerts
-
-    if report.verdict is Verdict.PASS:
-        return []
-    # The action sees answers only; how many lines are kept out is the report's to say.
-    known = {"failing_lines": report.failing_lines}
-    found = [replace(alert, facts={**alert.facts, **known}) for alert in read_alerts(outbox)]
-    if not found:
-        # The checkpoint raised before its action, or the action could not write: the alert must not be lost.
-        told = alerts.gate_failed(
-            day=run.day,
-            run_id=run.run_id,
-            verdict=report.verdict,
-            checks=report.checks,
-            lines=report.lines,
-            failing_lines=report.failing_lines,
-            problems=report.problems,
-        )
-        found = [told]
-    return [alerts.with_findings(alert, report.findings) for alert in found]
-
-
-def _page(
-    staged: Staged,
-    checked: Checked,
-    contract: Contract,
-    *,
-    run_id: str | None,
-    folder: Path,
-    language: Language,
-    release: Release | None = None,
-) -> Path:
-    from gx.site import PageFacts, render_page
-
-    report = checked.report
-    facts = PageFacts(
-        day=staged.day,
-        verdict=report.verdict,
-        run_id=run_id,
-        delivery_name=staged.delivery.name,
-        sha256=staged.delivery.sha256,
-        engine=staged.engine,
-        lines=report.lines,
-        good=report.good_lines,
-        failing=report.failing_lines,
-        contract_sha256=contract.sha256,
-        generated_at=datetime.now(UTC),
-        problems=report.problems,
-        release=release,
-    )
-    return render_page(checked.result, facts=facts, folder=folder, language=language)
-
-
 def unfinished_pages(settings: Settings, url: str) -> frozenset[str]:
     """Judged runs whose pages are made and not in the site; see `scheduler.site`."""
     from scheduler import site
@@ -358,25 +226,14 @@ def finish_pages(settings: Settings) -> None:
     url = database_url(settings)
     missing = site.unfinished(settings, url)
     if missing:
-        _tolerated(lambda: site.publish(settings, url, sorted(set(missing.values())), runs=sorted(missing)))
+        judging.tolerated(lambda: site.publish(settings, url, sorted(set(missing.values())), runs=sorted(missing)))
 
 
 def _publish_pages(settings: Settings, url: str, day: date, runs: Sequence[str] = ()) -> None:
     """Bring the site up to date with a day that ended, in whatever way."""
     from scheduler import site
 
-    _tolerated(lambda: site.publish(settings, url, [day], runs=runs))
-
-
-def _tolerated(make: Callable[[], T]) -> T | None:
-    """Pages never change a verdict and never hold up a day: what goes wrong is told in the log."""
-    try:
-        return make()
-    except DaygateError as error:
-        log.warning("%s %s", error.message, error.hint)
-    except OSError as error:
-        log.warning("The site could not be brought up to date: %s.", error.strerror)
-    return None
+    judging.tolerated(lambda: site.publish(settings, url, [day], runs=runs))
 
 
 def notify(settings: Settings, news: Sequence[Alert]) -> None:

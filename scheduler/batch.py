@@ -27,7 +27,7 @@ from pipeline.records import CheckReport, DaySummary, Staged, Verdict
 from pipeline.settings import Settings
 from pipeline.spark import configuration, output
 from pipeline.spark import session as sessions
-from scheduler import app
+from scheduler import app, judging
 
 if TYPE_CHECKING:
     from pipeline.spark.aggregates import GoodDay
@@ -141,7 +141,10 @@ def _judged(settings: Settings, contract: Contract, day: date, source: Path, pro
     # A cluster that is there takes the day's staging too, where its executors see the parts.
     engine = settings.engine if configuration.on_this_machine(settings.spark_master) else "spark"
     with (
-        app.checking(settings, file, day=day, contract=contract, progress=progress, engine=engine) as (staged, checked),
+        judging.checking(settings, file, day=day, contract=contract, progress=progress, engine=engine) as (
+            staged,
+            checked,
+        ),
         engines.work_folder(settings, "spark") as (folder, _),
     ):
         report = checked.report
