@@ -28,7 +28,7 @@ from expectations_custom.prepared import Prepared
 from expectations_custom.rule import RuleTable, Windows
 
 #: Lines judged at a time.
-_STRETCH: Final = 1 << 16
+_STRETCH: Final = 1 << 15
 #: Failing lines looked at together, about.
 _GATHERED: Final = 1 << 15
 #: Lines whose windows are taken at a time, about.
