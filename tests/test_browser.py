@@ -15,7 +15,7 @@ DESK = {"width": 1280, "height": 900}
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
-    """Where screenshots are left: `DAYGATE_PICTURES`, else the tests' own folder."""
+    """Where screenshots are left: `PICTURES`, else the tests' own folder."""
     folder = Path(os.environ.get("PICTURES") or tmp_path_factory.mktemp("pictures"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
