@@ -50,7 +50,7 @@ def floored(value: float) -> str:
 
 def about(value: float) -> str:
     """A share in whole per cents, and with one decimal where there are few."""
-    return f"{value:.0%}".replace("%", " %") if value >= _FEW else f"{value:.1%}".replace("%", " %")
+    return f"{value * 100:.{0 if value >= _FEW else 1}f} %"
 
 
 def share(value: float) -> str:
