@@ -140,17 +140,14 @@ def _judged(settings: Settings, contract: Contract, day: date, source: Path, pro
     file = next((path for path in (plain.with_name(plain.name + end) for end in _SUFFIXES) if path.exists()), plain)
     # A cluster that is there takes the day's staging too, where its executors see the parts.
     engine = settings.engine if configuration.on_this_machine(settings.spark_master) else "spark"
-    with (
-        judging.checking(settings, file, day=day, contract=contract, progress=progress, engine=engine) as (
-            staged,
-            checked,
-        ),
-        engines.work_folder(settings, "spark") as (folder, _),
+    with judging.checking(settings, file, day=day, contract=contract, progress=progress, engine=engine) as (
+        staged,
+        checked,
     ):
         report = checked.report
         _require_pass(report, file, day)
         failed = failing.scan(report.failing).filter(kept_out(report.critical_checks)).select("line_no").unique()
-        bad = _kept_out(failed.collect(), day, folder)
+        bad = _kept_out(failed.collect(), day, report.failing.parent)
         yield GoodDay(day=day, parts=staged.parts, kept_out=bad, lines=report.good_lines)
 
 

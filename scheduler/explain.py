@@ -73,7 +73,7 @@ def explain_line(
     """
     contract = contracts.load(settings.contract)
     with (
-        staging(settings, source, day=day, contract=contract, progress=progress) as staged,
+        staging(settings, source, day=day, contract=contract, progress=progress) as (staged, _),
         progress.step("explain"),
     ):
         return _explained(staged, settings, contract, line, str(source))

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from pipeline import alerts, engines, findings, hours
+from pipeline import alerts, findings, hours
 from pipeline.contract import Contract
 from pipeline.day import DayOrder
 from pipeline.errors import DaygateError
@@ -43,22 +43,19 @@ def checking(
     progress: Progress,
     engine: EngineChoice = "auto",
 ) -> Iterator[tuple[Staged, Checked]]:
-    """A file staged and judged in a temporary folder that goes away with the block.
+    """A file staged and judged in a temporary work folder that goes away with the block.
 
     Raises:
         RefusedFile: the whole file is refused.
     """
-    with (
-        staging(
-            settings, source, day=day, contract=contract, progress=progress, engine=engine, meanwhile=import_gate
-        ) as staged,
-        engines.work_folder(settings, engine) as (work, _),
-    ):
+    with staging(
+        settings, source, day=day, contract=contract, progress=progress, engine=engine, meanwhile=import_gate
+    ) as (staged, folder):
         with progress.step("check"):
             have_gate()
             from gx import gate
 
-            checked = gate.check(staged, settings=settings, contract=contract, folder=work)
+            checked = gate.check(staged, settings=settings, contract=contract, folder=folder)
         yield staged, checked
 
 

@@ -30,8 +30,8 @@ def staging(
     progress: Progress,
     engine: EngineChoice = "pandas",
     meanwhile: Callable[[], None] | None = None,
-) -> Iterator[Staged]:
-    """A file (or stdin) staged in a temporary folder that goes away with the block.
+) -> Iterator[tuple[Staged, Path]]:
+    """A file (or stdin) staged, and the temporary work folder it is in, which goes away with the block.
 
     Raises:
         RefusedFile: the whole file is refused; nothing large has been imported by then.
@@ -53,4 +53,4 @@ def staging(
                 folder=folder / "staged",
                 progress=progress,
             )
-        yield staged
+        yield staged, folder
