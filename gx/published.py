@@ -127,7 +127,10 @@ def locked(site_folder: Path) -> Iterator[None]:
         DocsError: the lock cannot be had.
     """
     with _lock(site_folder, "lock", wait=True):
-        shutil.rmtree(_beside(site_folder, "old"), ignore_errors=True)
+        old = _beside(site_folder, "old")
+        if old.is_dir() and not site_folder.exists():
+            old.rename(site_folder)  # a `swap` in two steps was killed between them
+        shutil.rmtree(old, ignore_errors=True)
         yield
 
 
@@ -160,10 +163,12 @@ def swap(fresh: Path, site_folder: Path) -> None:
     old = _beside(site_folder, "old")
     try:
         os.sync()  # thousands of small files at once
-        if site_folder.exists():
-            _exchange(fresh, site_folder)
+        if not site_folder.exists():
+            fresh.rename(site_folder)
+        elif _exchange(fresh, site_folder):
             fresh.rename(old)
-        else:
+        else:  # for a moment there is no site; after a kill here, `locked` brings the old one back
+            site_folder.rename(old)
             fresh.rename(site_folder)
         sync_entries(site_folder.parent)
     except OSError as error:
@@ -207,14 +212,12 @@ def _lock(site_folder: Path, what: str, *, wait: bool) -> Iterator[None]:
         yield
 
 
-def _exchange(one: Path, other: Path) -> None:
-    """Swap two folders in one step; where the file system cannot, in three, so that for a moment one is not there."""
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step; False where the system or the file system cannot."""
     libc = ctypes.CDLL(None, use_errno=True)
-    if hasattr(libc, "renameat2"):
-        if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
-            return
-        log.info("The file system cannot swap folders in one step (%s).", os.strerror(ctypes.get_errno()))
-    aside = one.with_name(f"{one.name}.aside")
-    other.rename(aside)
-    one.rename(other)
-    aside.rename(one)
+    if not hasattr(libc, "renameat2"):
+        return False
+    if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    log.info("The file system cannot swap folders in one step (%s).", os.strerror(ctypes.get_errno()))
+    return False

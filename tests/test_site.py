@@ -204,15 +204,17 @@ def test_pages_older_than_the_settings_keep_are_removed(tmp_path):
     assert set(pages_of(tmp_path)) == {pages[1], pages[3], "index.html", "days/other/index.html"}
 
 
-@pytest.mark.parametrize("how", ["no such call", "refused"])
-def test_folders_are_exchanged_also_where_it_takes_three_steps(how, tmp_path, monkeypatch):
+class Refusing:
+    """A file system that cannot exchange two folders."""
+
+    def renameat2(self, *_):
+        return -1
+
+
+@pytest.mark.parametrize("library", [object(), Refusing()], ids=["no such call", "refused"])
+def test_folders_are_exchanged_also_where_it_takes_two_steps(library, tmp_path, monkeypatch):
     """Without the call, or on a file system that refuses it, the new site still takes the place of the old one."""
-
-    class Refusing:
-        def renameat2(self, *_):
-            return -1
-
-    monkeypatch.setattr(published.ctypes, "CDLL", lambda *_, **__: Refusing() if how == "refused" else object())
+    monkeypatch.setattr(published.ctypes, "CDLL", lambda *_, **__: library)
     folder = tmp_path / "site"
     published.write(folder, {"index.html": "old"})
     with published.rebuilt(folder) as fresh, published.locked(folder):
@@ -221,7 +223,23 @@ def test_folders_are_exchanged_also_where_it_takes_three_steps(how, tmp_path, mo
 
     assert (folder / "index.html").read_text() == "new"
     assert (tmp_path / ".site.old" / "index.html").read_text() == "old"
-    assert not list(tmp_path.glob("*.aside"))
+
+
+def test_a_site_that_was_lost_between_two_steps_comes_back_with_the_next_change(tmp_path, monkeypatch):
+    """As after a kill between them: the old site waits beside its place, and nothing of it is lost."""
+    monkeypatch.setattr(published.ctypes, "CDLL", lambda *_, **__: Refusing())
+    folder = tmp_path / "site"
+    published.write(folder, {"index.html": "old", "days/2026-01-15/index.html": "kept"})
+    with pytest.raises(published.DocsError, match="could not take the place"):
+        published.swap(tmp_path / "gone", folder)
+    assert not folder.exists()
+
+    with published.locked(folder):
+        published.write(folder, {"index.html": "changed"})
+
+    assert (folder / "index.html").read_text() == "changed"
+    assert (folder / "days/2026-01-15/index.html").read_text() == "kept"
+    assert not (tmp_path / ".site.old").exists()
 
 
 def test_a_site_that_cannot_be_written_is_told_in_words(tmp_path):
