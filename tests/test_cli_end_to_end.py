@@ -6,6 +6,7 @@ import fcntl
 import gzip
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -22,6 +23,8 @@ from staged_days import discard
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = json.loads((ROOT / "schemas" / "check_output.schema.json").read_text("utf-8"))
+#: What `make run` shows, as the README has it.
+SAMPLE = re.search(r"```text\n(day .*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)[1]
 CLEAN, DIRTY = "events_20260115.jsonl", "dirty/events_20260115.jsonl"
 
 
@@ -119,8 +122,14 @@ def test_a_hostile_file_name_cannot_act_on_the_terminal(house, daygate):
     assert done.stdout.splitlines()[-1].startswith(b"PASS: ")
 
 
+def shape(shown):
+    """What a run shows, without what differs from run to run: days, ids, figures, where the house stands."""
+    shown = re.sub(r"\d{8}-\d+-[0-9a-f]{8}", "RUN", re.sub(r"\d{4}-\d\d-\d\d", "DAY", shown))
+    return re.sub(r"[\d.,]*\d", "N", re.sub(r"/\S+(?=/data/site/)", "HERE", shown)).split()
+
+
 def test_a_day_is_run_once_and_a_second_run_changes_nothing(house, daygate):
-    """Publish, say so, and leave a published day alone; status and doctor tell the same."""
+    """Publish, say so as the README shows it, and leave a published day alone; status and doctor tell the same."""
     first = daygate(house, "run", "--file", CLEAN)
     second = daygate(house, "run", "--file", CLEAN)
     days = daygate(house, "status", "--days", "3660").stdout.decode()
@@ -128,6 +137,7 @@ def test_a_day_is_run_once_and_a_second_run_changes_nothing(house, daygate):
 
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert first.stdout.decode().splitlines()[-1].startswith("PASS 2026-01-15: published, ")
+    assert shape(first.stdout.decode()) == shape(SAMPLE)
     assert "nothing was changed" in second.stdout.decode()
     assert "2026-01-15  PASS published" in days
     assert "database" in doctor

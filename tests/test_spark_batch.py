@@ -10,6 +10,7 @@ import re
 from contextlib import closing, contextmanager
 from datetime import date, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import duckdb
 import psycopg2
@@ -196,6 +197,18 @@ def test_figures_are_what_duckdb_makes_of_the_good_lines(house, elsewhere, name)
     settings, _ = house
 
     assert plain(rows(settings, name)) == plain(elsewhere.execute(WANTED[name]).fetchall())
+
+
+def test_the_query_of_the_page_about_spark_answers(house, monkeypatch):
+    """docs/spark.md shows what to ask of the files: the commonest paths come first."""
+    settings, _ = house
+    page = (Path(__file__).parent.parent / "docs" / "spark.md").read_text("utf-8")
+    monkeypatch.chdir(settings.home.parent)
+    answer = duckdb.sql(re.search(r"```sql\n(.*?)```", page, re.DOTALL)[1])
+    counts = [count for (count,) in answer.project("session_count").fetchall()]
+
+    assert counts == sorted(counts, reverse=True)
+    assert len(counts) > 1
 
 
 @pytest.mark.parametrize("aggregate", all_aggregates(), ids=lambda aggregate: aggregate.name)

@@ -133,25 +133,19 @@ def test_its_secret_is_in_no_command_line_and_in_no_file_of_others(settings, add
 
 
 def test_spark_submit_writes_the_aggregates(around, settings, tmp_path):
-    """As documented: the environment from `env`, everything else from the cluster's properties; the day is judged."""
-    delivery = tmp_path / f"events_{DAY:%Y%m%d}.jsonl"
-    simulate.generate(DAY, contract=contract.load(), output=delivery, users=30, seed=7)
-    env = subprocess.run(
-        [sys.executable, "-m", "pipeline.spark.cluster", "env"], env=around, capture_output=True, text=True, check=True
-    )
-    words = ["--start", str(DAY), "--end", str(DAY), "--input", str(delivery.parent), "--output", str(tmp_path / "out")]
-    command = [
-        *(str(configuration.spark_home() / "bin" / "spark-submit"), "--properties-file"),
-        *(str(cluster.of(settings.home).properties), str(ROOT / "scheduler" / "__main__.py"), "spark-batch", *words),
-    ]
+    """As docs/spark.md tells to type it: the environment from `env`, the rest from the cluster's properties."""
+    events = tmp_path / "of one day" / f"events_{DAY:%Y%m%d}.jsonl"
+    simulate.generate(DAY, contract=contract.load(), output=events, users=30, seed=7)
+    page = (ROOT / "docs" / "spark.md").read_text("utf-8").split("By spark-submit")[1]
+    typed = re.search(r"```console\n(.*?)```", page, re.DOTALL)[1]
+    typed = re.sub(r"2026-01-\d\d", str(DAY), re.sub(r"^\$ ", "", typed, flags=re.MULTILINE))
+    # A checkout as the page takes it for granted, around the home of this cluster.
+    for name, target in (("data", settings.home), (".venv", sys.prefix), ("scheduler", ROOT / "scheduler")):
+        (tmp_path / name).symlink_to(target)
+    typed = typed.replace("data/events", shlex.quote(str(events.parent)))
 
     done = subprocess.run(
-        ["bash", "-c", f"{env.stdout}\nexec {shlex.join(command)}"],
-        env=around,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
+        ["bash", "-e", "-c", typed], env=around, capture_output=True, text=True, check=False, cwd=tmp_path
     )
 
     assert done.returncode == ExitCode.OK, done.stderr

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -52,14 +54,12 @@ def server(tmp_path):
         "spark.master": "local[1]",
         "spark.ui.enabled": "false",
         "spark.local.dir": str(tmp_path),
-        "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": str(port),
     }
-    submit = [
-        *(str(configuration.spark_home() / "bin" / "spark-submit"), "--class"),
-        "org.apache.spark.sql.connect.service.SparkConnectServer",
-        *(word for name, value in options.items() for word in ("--conf", f"{name}={value}")),
-    ]
+    more = shlex.join(word for name, value in options.items() for word in ("--conf", f"{name}={value}"))
+    page = (ROOT / "docs" / "spark.md").read_text("utf-8")
+    typed = re.search(r"^\$ (\$SPARK_HOME/bin/spark-submit --class .*\n.*)", page, re.MULTILINE)[1]
+    submit = ["bash", "-c", f"exec {typed} {more}"]
     around = os.environ | configuration.environment("local", runtime) | {"JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1"}
     said = tmp_path / "server.txt"
     with said.open("wb") as log:
