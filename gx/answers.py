@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from great_expectations.checkpoint.checkpoint import CheckpointResult
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
+from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 from expectations_custom.renderers import raised_type
 from pipeline.records import CheckResult, RuleResult, Sample, Severity, Verdict
@@ -73,7 +74,7 @@ def unjudged(check: str, kind: str, *, severity: Severity, threshold: float, why
 def _without_details(answer: ExpectationValidationResult, raised: str | None) -> CheckResult:
     config = answer.expectation_config
     meta = _meta(answer)
-    name = str(meta.get("check") or meta.get("guard") or (config.type if config is not None else "an expectation"))
+    name = str(meta.get("check") or meta.get("guard") or _name(config))
     if raised is not None or "check" in meta:
         kind = str(meta.get("type", OTHER))
         return unjudged(name, kind, severity=_severity(answer), threshold=1.0, why=raised or "no details")
@@ -88,6 +89,14 @@ def _without_details(answer: ExpectationValidationResult, raised: str | None) ->
         threshold=1.0,
         error=None if answer.success else "failed",
     )
+
+
+def _name(config: ExpectationConfiguration | None) -> str:
+    """How an expectation that a user added is called: its type, and the column it is about."""
+    if config is None:
+        return "an expectation"
+    column = config.kwargs.get("column")
+    return config.type if column is None else f"{config.type} ({column})"
 
 
 def _meta(answer: ExpectationValidationResult) -> Mapping[str, Any]:

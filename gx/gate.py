@@ -76,7 +76,9 @@ def check(
     decision = decide(
         [_judged(answer) for answer in answers], expected=[check.id for check in checks], staged_lines=staged.lines
     )
-    return Checked(report=_report(staged, settings, decision, checks, failing, error), result=result)
+    report = _report(staged, settings, decision, checks, failing, error)
+    added = tuple(check_result(answer) for answer in answers if check_id(answer) is None)
+    return Checked(report=replace(report, added=added), result=result)
 
 
 def frame(staged: Staged, contract: Contract) -> pd.DataFrame:

@@ -14,7 +14,6 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 from expectations_custom import ALL
 from expectations_custom.rule import RuleTable
 from gx import suite
-from gx.answers import OTHER
 from pipeline.records import Verdict
 from pipeline.settings import Settings
 from pipeline.wording import percent
@@ -52,8 +51,7 @@ def result_of(
 
 def added(report: Mapping[str, Any]) -> list[tuple[str, Verdict]]:
     """Name and verdict of the guards and of the expectations a user added; the ledger keeps no more of them."""
-    checks: Sequence[Mapping[str, Any]] = report.get("checks") or ()
-    return [(check["id"], Verdict(check["verdict"])) for check in checks if check["type"] == OTHER]
+    return [(one["id"], Verdict(one["verdict"])) for one in report.get("added") or ()]
 
 
 def _answer(check: Mapping[str, Any], settings: Settings, table: RuleTable) -> ExpectationValidationResult:

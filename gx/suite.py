@@ -19,8 +19,10 @@ from expectations_custom.checks import Check
 from pipeline.contract import Contract
 from pipeline.errors import SettingsError
 from pipeline.settings import Settings
+from pipeline.words import Words
 
 NAME: Final = "daygate"
+_ENGLISH: Final = Words("en")
 
 
 def build(settings: Settings, contract: Contract, *, failing_rows: Path | None = None) -> ExpectationSuite:
@@ -34,21 +36,28 @@ def build(settings: Settings, contract: Contract, *, failing_rows: Path | None =
     """
     _know_floors(settings, contract)
     own = [_check(check, settings, failing_rows) for check in ALL]
-    suite = ExpectationSuite(name=NAME, expectations=[*_guards(contract), *own, *_added(settings.expectations)])
+    guards = _guards(contract, Words(settings.lang))
+    suite = ExpectationSuite(name=NAME, expectations=[*guards, *own, *_added(settings.expectations)])
     expected = 2 + len(ALL) + _count(settings.expectations)
     if len(suite.expectations) != expected:
         raise SettingsError(f"The suite has {len(suite.expectations)} expectations instead of {expected}.")
     return suite
 
 
-def _guards(contract: Contract) -> list[Expectation]:
-    """An empty batch or a missing column must never pass."""
+def _guards(contract: Contract, say: Words) -> list[Expectation]:
+    """An empty batch or a missing column must never pass.
+
+    Pages show the description, in their language; what is kept names a guard in English.
+    """
     return [
-        ExpectTableRowCountToBeBetween(min_value=1, max_value=None, meta={"guard": "at least one line"}),
+        ExpectTableRowCountToBeBetween(
+            min_value=1, max_value=None, description=say("guard.lines"), meta={"guard": _ENGLISH("guard.lines")}
+        ),
         ExpectTableColumnsToMatchSet(
             column_set=list(rules.columns(contract)),
             exact_match=False,
-            meta={"guard": "the declared columns"},
+            description=say("guard.columns"),
+            meta={"guard": _ENGLISH("guard.columns")},
         ),
     ]
 

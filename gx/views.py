@@ -23,6 +23,8 @@ from pipeline.words import FAILED, NOT_APPLICABLE, NOT_JUDGED, PASSED
 
 #: Columns of Great Expectations' table of results.
 _RESULT_COLUMNS: Final = ["Status", "Expectation", "Observed Value"]
+#: Great Expectations' heading over what is about no single column.
+_NO_COLUMN: Final = "Table-Level Expectations"
 #: States of checks that need no reading.
 _CALM: Final = frozenset({PASSED[0], NOT_APPLICABLE[0]})
 #: What the status icon of a stock expectation means.
@@ -40,6 +42,8 @@ class Judgement:
     state: tuple[str, str]
     blocks: Sequence[Any]
     observed: Any
+    #: The column that an expectation which is not ours is about; its sentences leave that to a heading.
+    column: str | None = None
 
     @property
     def words(self) -> list[Any]:
@@ -105,10 +109,10 @@ def judgements(tree: Mapping[str, Any]) -> Iterator[Judgement]:
         for block in section["content_blocks"]:
             if isinstance(block, Mapping) and list(block.get("header_row") or ())[:3] == _RESULT_COLUMNS:
                 for row in block["table"]:
-                    yield _judgement(row)
+                    yield _judgement(row, section["section_name"])
 
 
-def _judgement(row: Sequence[Any]) -> Judgement:
+def _judgement(row: Sequence[Any], section: str) -> Judgement:
     status, content, observed = row[0], row[1], row[2]
     blocks = content if isinstance(content, list) else [content]
     if isinstance(status, Mapping) and status.get("content_block_type") == "header":
@@ -124,7 +128,9 @@ def _judgement(row: Sequence[Any]) -> Judgement:
             blocks=blocks,
             observed=observed,
         )
-    return Judgement(title=None, anchor=None, state=_stock_state(status), blocks=blocks, observed=observed)
+    column = None if section == _NO_COLUMN else section
+    state = _stock_state(status)
+    return Judgement(title=None, anchor=None, state=state, blocks=blocks, observed=observed, column=column)
 
 
 def _is_evidence(block: Any) -> bool:

@@ -82,7 +82,7 @@ def day_completed(*, run: Run, report: CheckReport, rows: int, totals: MartTable
         facts={
             **_day_facts(run, report, rows, totals),
             "rates": [[check.id, _rate(check)] for check in report.checks],
-            "warnings": [check.id for check in report.checks if check.verdict is not Verdict.PASS],
+            "warnings": [check.id for check in report.broken],
             "volume": _volume_facts(report.findings),
         },
     )
@@ -130,7 +130,7 @@ def day_released(*, run: Run, report: CheckReport, rows: int, totals: MartTables
             "released_run": release.run_id,
             "by": release.by,
             "reason": mask(release.reason),
-            "checks": [_check_facts(check) for check in report.checks if check.verdict is not Verdict.PASS],
+            "checks": [_check_facts(check) for check in report.broken],
         },
     )
 

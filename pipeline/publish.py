@@ -271,6 +271,7 @@ def report_facts(report: CheckReport) -> dict[str, object]:
         "problems": list(report.problems),
         "hours": list(report.hours),
         "checks": [asdict(check) for check in report.checks],
+        "added": [{"id": one.id, "severity": one.severity, "verdict": one.verdict.value} for one in report.added],
         "findings": findings.facts(report.findings),
     }
 

@@ -177,6 +177,8 @@ class CheckReport:
     failing: Path
     #: Why the verdict is INCONCLUSIVE; no values from events.
     problems: tuple[str, ...] = ()
+    #: What the suite holds beside the seven: guards, and expectations that a user added. Name, severity, verdict.
+    added: tuple[CheckResult, ...] = ()
     #: Folder with the rendered Data Docs page (index.html and assets); None when rendering failed.
     page: Path | None = None
     findings: Findings = field(default_factory=Findings)
@@ -187,6 +189,16 @@ class CheckReport:
     def good_lines(self) -> int:
         """Lines that a PASS would load."""
         return self.lines - self.failing_lines
+
+    @property
+    def told(self) -> tuple[CheckResult, ...]:
+        """What people are told of: the seven, and whatever else did not pass."""
+        return (*self.checks, *(one for one in self.added if one.verdict is not Verdict.PASS))
+
+    @property
+    def broken(self) -> tuple[CheckResult, ...]:
+        """What did not pass."""
+        return tuple(one for one in self.told if one.verdict is not Verdict.PASS)
 
     @property
     def critical_checks(self) -> frozenset[str]:

@@ -88,13 +88,13 @@ class Words:
         return self(name) if name in catalogue() else otherwise
 
     def again(self, said: str) -> str:
-        """A rule's sentence, a line's reason or a problem of a verdict in this language; itself when it is none.
+        """A rule's sentence, a line's reason, a verdict's problem or a guard in this language; itself when it is none.
 
         The gate writes them in English whatever the language, so that what is kept has one form.
         """
         if self.language == "en" or len(said) > _LONGEST:
             return said
-        if (whole := self._matched(said, "rule", "problem")) is not None:
+        if (whole := self._matched(said, "rule", "problem", "guard")) is not None:
             return whole
         field, _, wrong = said.partition(" ")
         found = [self._matched(one, "breach") for one in wrong.split(_BREACHES)]

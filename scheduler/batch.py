@@ -160,7 +160,7 @@ def _kept_out(lines: pl.DataFrame, day: date, folder: Path) -> Path:
 def _require_pass(report: CheckReport, file: Path, day: date) -> None:
     if report.verdict is Verdict.PASS:
         return
-    failed = ", ".join(check.id for check in report.checks if check.verdict is not Verdict.PASS)
+    failed = ", ".join(check.id for check in report.broken)
     words = f"{day} is {report.verdict} and was left out ({failed or '; '.join(report.problems)})."
     hint = f"daygate check {file} --date {day}"
     if report.verdict is Verdict.FAIL:

@@ -105,7 +105,7 @@ def _of_a_shut_gate(outbox: Path, run: Run, report: CheckReport) -> list[Alert]:
             day=run.day,
             run_id=run.run_id,
             verdict=report.verdict,
-            checks=report.checks,
+            checks=report.told,
             lines=report.lines,
             failing_lines=report.failing_lines,
             problems=report.problems,

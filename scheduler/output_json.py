@@ -15,7 +15,7 @@ def check_document(
     report: CheckReport, *, version: str, file: str, sha256: str, day: date, engine: str, seconds: float
 ) -> Document:
     """One checked file as a JSON-ready document; `seconds` is rounded to milliseconds."""
-    return {
+    document: Document = {
         "daygate": version,
         "file": file,
         "sha256": sha256,
@@ -28,6 +28,10 @@ def check_document(
         "seconds": round(seconds, 3),
         "checks": [_check(check) for check in report.checks],
     }
+    added = [one for one in report.broken if one in report.added]
+    if added:
+        document["added"] = [{"id": one.id, "severity": one.severity, "verdict": one.verdict.value} for one in added]
+    return document
 
 
 def _check(check: CheckResult) -> Document:

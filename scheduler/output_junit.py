@@ -105,7 +105,8 @@ def _of_file(report: CheckReport, of_checks: Sequence[Outcome | None]) -> Outcom
     told = any(outcome is not None and outcome.kind != "skipped" for outcome in of_checks)
     if report.verdict is Verdict.PASS or told:
         return None
-    return Outcome(kind="failure", type="verdict", message=f"{report.verdict.value}, although the seven checks passed")
+    names = ", ".join(visible(one.id) for one in report.broken)
+    return Outcome(kind="failure", type="verdict", message=f"{report.verdict.value}: {names}")
 
 
 def _of_check(check: CheckResult, samples: int) -> Outcome | None:

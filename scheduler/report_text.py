@@ -142,7 +142,7 @@ def word_of(check: CheckResult) -> str:
 
 
 def body(report: CheckReport, *, samples: int, look: Look) -> list[str]:
-    """The checks as aligned lines, then what could not be judged, then each failing check in detail."""
+    """The checks as aligned lines, what could not be judged, then each failing check in detail."""
     lines = [*_overview(report, look), ""]
     if report.problems:
         lines += ["Could not be judged:", *(f"  {visible(problem)}" for problem in report.problems), ""]
@@ -159,9 +159,9 @@ def _urgency(check: CheckResult) -> tuple[bool, bool, float]:
 
 
 def _overview(report: CheckReport, look: Look) -> Iterator[str]:
-    table = columns([_row(check) for check in report.checks], _CHECK_ALIGNS, indent=4)
+    table = columns([_row(check) for check in report.told], _CHECK_ALIGNS, indent=4)
     longest = max((wide(line) for line in table), default=0)
-    for check, line in zip(report.checks, table, strict=True):
+    for check, line in zip(report.told, table, strict=True):
         mark, ascii_mark, role = _MARKS[word_of(check)]
         painted = look.paint(mark if look.unicode else ascii_mark, role)
         worst = look.fit(visible(check.worst_rule.id), look.width - longest - 2) if check.worst_rule else ""

@@ -234,6 +234,7 @@ def test_added_stock_expectations_are_shown_and_escaped(bad: CheckpointResult, t
     usual, attacked = (page(added(v), tmp_path / n) for n, v in (("usual", BENIGN), ("attacked", HOSTILE[1])))
     assert shape(usual) == shape(attacked)
     assert HOSTILE[1] in words(attacked)
+    assert "FAIL os values must belong to this set" in words(usual)
 
 
 def test_great_expectations_own_view_gets_no_markup_from_our_renderers() -> None:

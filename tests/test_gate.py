@@ -201,7 +201,12 @@ def test_expectations_that_a_user_adds_count_by_their_severity(session, checked,
     file = tmp_path / "mine.json"
     file.write_text(json.dumps(mine), encoding="utf-8")
 
-    assert checked(*session().visit().events, expectations=file).report.verdict is verdict
+    report = checked(*session().visit().events, expectations=file).report
+
+    assert report.verdict is verdict
+    assert [(one.id, one.severity) for one in report.broken] == [("expect_table_row_count_to_be_between", severity)]
+    assert report.told == (*report.checks, *report.broken)
+    assert len(report.checks) == 7
 
 
 def test_an_expectation_nobody_knows_is_an_error_not_a_silent_loss(session, checked, tmp_path):

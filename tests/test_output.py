@@ -33,7 +33,7 @@ from pipeline.records import (
     Verdict,
 )
 from pipeline.wording import percent, visible
-from scheduler import output, output_json, report_text, screen, tables
+from scheduler import output, output_json, output_junit, report_text, screen, tables
 from scheduler.boundary import worst
 from scheduler.doctor import Finding
 from scheduler.output import Look
@@ -405,6 +405,22 @@ def test_json_fits_its_schema_alone_and_as_an_array():
     jsonschema.Draft7Validator.check_schema(SCHEMA)
     for several in (False, True):
         jsonschema.validate(json.loads(output_json.dumps([document(DIRTY)], several=several)), SCHEMA)
+
+
+def test_an_added_expectation_that_fails_is_told_in_every_form():
+    """Nobody reads FAIL beside seven checks that passed without being told why; what passed is not told."""
+    added = (result("at least one line", "PASS", 0, 0), result("expect_x (os)", "FAIL", 0, 0))
+    judged = report("FAIL", *(result(check.id, "PASS", 10, 0) for check in CHECKS), lines=10, added=added)
+    made = document(judged)
+    suite = output_junit.checked(
+        judged, file="f", sha256="0" * 64, day=DAY, engine="pandas", began=datetime.now(UTC), seconds=1.0, samples=1
+    )
+    jsonschema.validate(made, SCHEMA)
+
+    assert "  ✗ expect_x (os)       FAIL\n" in text_of(judged)
+    assert "at least one line" not in text_of(judged)
+    assert made["added"] == [{"id": "expect_x (os)", "severity": "critical", "verdict": "FAIL"}]
+    assert suite.cases[0][1].message == "FAIL: expect_x (os)"
 
 
 def test_json_is_ascii_and_comes_back_unchanged():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
@@ -81,6 +82,26 @@ def test_the_site_is_whole_and_can_be_made_anew_from_the_database(
     assert {"Kim", "Known", "build"} & latin(second["index.html"])
     names = {"Kim", "Known", "build", "root", "browser", *(contract.field("platform").enum or ())}
     assert {w for w in latin(second["index.html"]) | latin(second["trends/index.html"]) if len(w) > 3} - names == set()
+
+
+def test_a_page_made_from_the_ledger_names_the_added_expectation_that_failed(
+    run_day, settings, database_url, day, tmp_path
+):
+    """Guards and added expectations by name and verdict, in the page's language where the name is ours."""
+    own = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "referrer"}, "severity": "critical"}
+    (tmp_path / "own.json").write_text(json.dumps({"name": "own", "expectations": [own]}))
+    run = run_day(day, expectations=tmp_path / "own.json").summary
+    elsewhere = Settings(home=tmp_path / "elsewhere", database_url=SecretStr(database_url), lang="ko")
+    site.build(elsewhere, database_url, Silent())
+    page = html5lib.parse(pages_of(elsewhere.site_folder)[f"runs/{run.run_id}/index.html"], namespaceHTMLElements=False)
+    told = [" ".join(" ".join(item.itertext()).split()) for item in page.iterfind(".//ul[@class='others']/li")]
+
+    assert run.status == "blocked"
+    assert told == [
+        "통과 한 줄 이상 있음",
+        "통과 선언한 열이 모두 있음",
+        "실패 expect_column_values_to_not_be_null (referrer)",
+    ]
 
 
 def test_a_day_publishes_the_same_pages_whatever_was_before(run_day, settings, day):

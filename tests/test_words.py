@@ -13,12 +13,14 @@ import pytest
 from expectations_custom import reasons, rules
 from expectations_custom.checks import CHECKS
 from expectations_custom.rule import limits
+from gx import suite
 from gx.look import TEMPLATES
 from gx.verdict import Judged, decide
 from pipeline import contract, volume
 from pipeline.alert_text import compose
 from pipeline.alerts import gate_failed
 from pipeline.records import Alert, CheckResult, Verdict
+from pipeline.settings import Settings
 from pipeline.words import CATALOGUE, Words, catalogue, speaking
 
 CONTRACT = contract.load()
@@ -27,7 +29,7 @@ ENGLISH, KOREAN = Words("en"), Words("ko")
 KINDS = set(get_args(get_type_hints(Alert)["kind"]))
 COUNTED = {volume.EVENTS, volume.USERS, volume.ORDERS, volume.REVENUE}
 MADE_UP = {"state", "status", "trigger", "title", "says", "dimension", "figure", "frame", "trends", "date"}
-AGAIN = {"rule", "breach", "problem"}
+AGAIN = {"rule", "breach", "problem", "guard"}
 #: What stays as it is in a Korean sentence: fields, events, the parts of an order, and what has no other name.
 EVENTS = CONTRACT.field("event_type").enum or ()
 NAMED = {*CONTRACT.names, *EVENTS, "products", "discount_amount", "shipping_fee", "value_ranges"}
@@ -103,11 +105,13 @@ def of_the_rules() -> Iterator[str]:
 
 
 def problems() -> Iterator[str]:
-    """Everything the verdict finds wrong with what it was given."""
+    """Everything the verdict finds wrong with what it was given, and the guards."""
     one = Judged(name="Name", check="x", severity="critical", success=None, lines=None)
     yield from decide([one], expected=["y"], staged_lines=5).problems
     yield from decide([replace(one, success=True, lines=3)], expected=[], staged_lines=0).problems
     yield from ("could not be judged (KeyError)", "the checkpoint raised KeyError", "failed")
+    built = suite.build(Settings(), CONTRACT).expectations
+    yield from (each.meta["guard"] for each in built if each.meta and "guard" in each.meta)
 
 
 @pytest.mark.parametrize("said", sorted({*of_the_rules(), *problems()}))
