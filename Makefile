@@ -139,6 +139,9 @@ format: $(VENV)/.dev ## Rewrite the sources in the project's style
 docs: $(VENV)/.dev ## Write the generated parts of the documents anew
 	@$(BIN)/python tests/docs_parts.py --write
 
+pictures: $(VENV)/.dev ## Take the pictures of the documents anew (a minute, needs Chromium)
+	@$(BIN)/python tests/pictures.py
+
 docs-export: $(VENV)/.base ## Write gx/*.json anew after changing checks
 	@$(BIN)/python -m gx.export
 

@@ -31,7 +31,7 @@ HOSTILE = (
     "</script><svg onload=window.broken=1>",
     "{{ broken }}${broken}%(broken)s",
 )
-_CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 #: Reported by the browser itself when a page asks for what its policy forbids.
 _WATCH = "document.addEventListener('securitypolicyviolation', e => console.error('CSP ' + e.violatedDirective));"
 
@@ -111,7 +111,7 @@ def site(server_url, tmp_path_factory):
 @pytest.fixture(scope="module")
 def chromium():
     """The browser of the machine; on CI there must be one. Its driver holds an event loop: not longer than needed."""
-    found = next(filter(None, map(shutil.which, _CHROMIUM)), None)
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if found is None and "CI" not in os.environ:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
     assert found, "CI needs Chromium"
