@@ -27,8 +27,8 @@ from pipeline.errors import SettingsError
 from pipeline.records import EngineChoice, Severity
 
 PREFIX: Final = "DAYGATE_"
-#: A size as Java takes it.
 _WEB_FOLDER: Final = r"^https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?/(?:[A-Za-z0-9._~-]+/)*$"
+#: A size as Java takes it.
 _MEMORY: Final = r"^[1-9][0-9]*[mg]$"
 #: Variables that stand for a flag of one command and are no settings.
 FLAG_VARIABLES: Final = frozenset(

