@@ -63,7 +63,7 @@ def sentence(run: DaySummary, checks: Sequence[CheckResult]) -> str:
     if run.verdict is Verdict.INCONCLUSIVE:
         return say("day.unjudged")
     if run.verdict is Verdict.FAIL:
-        failed = _titles(checks, FAILED) or say("day.added_failed")
+        failed = _titles(checks, FAILED) or say("day.other_failed")
         return say("day.released" if run.released_by else "day.failed", checks=failed)
     warned = _titles(checks, WARNED)
     said = say("day.warned", checks=warned) if warned else say("day.passed")

@@ -174,7 +174,7 @@ def _sentence(facts: PageFacts, checks: Sequence[CheckLine]) -> str:
     if facts.verdict is Verdict.INCONCLUSIVE:
         return say("run.would_unjudged" if alone else "day.unjudged")
     if facts.verdict is Verdict.FAIL:
-        failed = ", ".join(line.title for line in checks if line.state == FAILED) or say("day.added_failed")
+        failed = ", ".join(line.title for line in checks if line.state == FAILED) or say("day.other_failed")
         said = "run.would_fail" if alone else "day.failed" if facts.release is None else "day.released"
         return say(said, checks=failed)
     warned = ", ".join(line.title for line in checks if line.state == WARNED)

@@ -237,10 +237,11 @@ def _common_words(one: _Facts, say: Words) -> str:
 
 
 def _volume(facts: _Facts, say: Words) -> list[str]:
-    return [_unusual(found, say) for found in facts.get("volume", ())]
+    return [unusual(found, say) for found in facts.get("volume", ())]
 
 
-def _unusual(found: _Facts, say: Words) -> str:
+def unusual(found: _Facts, say: Words) -> str:
+    """A figure of the day that left its usual band, in a sentence."""
     if found["metric"] == ARRIVED:
         value, median = (f"{found[name]:,.1f}" for name in ("value", "median"))
         return say("alert.volume_arrived", value=value, median=median, days=found["days"])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import date
 from fractions import Fraction
 from itertools import groupby
@@ -24,6 +25,7 @@ from pipeline.records import (
     RuleResult,
     Sample,
     Verdict,
+    VolumeFinding,
 )
 from pipeline.wording import about, percent, share, visible, won
 from pipeline.words import Words
@@ -142,15 +144,25 @@ def word_of(check: CheckResult) -> str:
 
 
 def body(report: CheckReport, *, samples: int, look: Look) -> list[str]:
-    """The checks as aligned lines, what could not be judged, then each failing check in detail."""
+    """The checks as aligned lines, what could not be judged or is unusual, then each failing check in detail."""
     lines = [*_overview(report, look), ""]
     if report.problems:
         lines += ["Could not be judged:", *(f"  {visible(problem)}" for problem in report.problems), ""]
+    if report.findings.volume:
+        lines += [*_volume(report.findings.volume, look), ""]
     failing = [check for check in report.checks if check.verdict is not Verdict.PASS]
     for check in sorted(failing, key=_urgency):
         found = next((one for one in report.findings.changes if one.check_id == check.id), None)
         lines += [*detail(check, samples=samples, look=look, change=found), ""]
     return lines
+
+
+def _volume(found: Sequence[VolumeFinding], look: Look) -> Iterator[str]:
+    """As alerts say it."""
+    from pipeline.alert_text import unusual  # a check of a file has no use for it
+
+    for one in found:
+        yield from wrap(unusual(asdict(one), _ENGLISH), look.width, subsequent_indent="  ")
 
 
 def _urgency(check: CheckResult) -> tuple[bool, bool, float]:

@@ -13,6 +13,8 @@ from staged_days import CONTRACT, event, purchase, stage_day
 from pipeline import database, volume
 from pipeline.records import Verdict
 from pipeline.zone import ZONE
+from scheduler import report_text
+from scheduler.output import Look
 
 DAY = date(2026, 1, 15)
 USUAL = [{"events": float(n), "orders": float(n // 10), "revenue": n * 1000.0} for n in (9800, 9900, 10000, 10200)]
@@ -148,8 +150,8 @@ def test_an_unusual_day_is_published_and_the_finding_is_told(run_day, passed, qu
     ]
 
 
-def test_an_unusual_day_is_blocked_where_the_settings_say_so(run_day, passed, query, digest):
-    """Severity critical: FAIL, nothing visible, an alert in the commit; a usual day still passes."""
+def test_an_unusual_day_is_blocked_where_the_settings_say_so(run_day, passed, query, digest, settings):
+    """Severity critical: FAIL, nothing visible, an alert in the commit and words that tell why; a usual day passes."""
     nothing = digest()
     for weeks in range(1, 6):
         passed(weeks, 1_000_000)
@@ -158,4 +160,7 @@ def test_an_unusual_day_is_blocked_where_the_settings_say_so(run_day, passed, qu
     assert (outcome.summary.status, outcome.summary.verdict) == ("blocked", Verdict.FAIL)
     assert digest() == nothing
     assert query("SELECT kind FROM alert_outbox") == [("gate_failed",)]
+    told = report_text.body(outcome.report, samples=1, look=Look())
+    assert told[8].startswith("Unusual: 1,344 events; usually 1,000,000 (850,000 to 1,150,000, ")
+    assert "the day’s volume, failed." in (settings.site_folder / "index.html").read_text()
     assert run_day(DAY + timedelta(days=1), volume_severity="critical").summary.status == "published"
