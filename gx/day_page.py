@@ -41,7 +41,7 @@ def day_page(found: DayFigures, place: Place) -> str:
         and found.attempts[0].status != "running",
         blocked_href=place.run(run.released_run),
         problems=[spoken().again(str(problem)) for problem in found.report.get("problems") or ()],
-        checks=check_lines(found.checks, page),
+        checks=_check_lines(found.checks, page),
         page=page,
         changes=[_change(one, page) for one in found.findings.changes],
         findings=[_finding(one) for one in found.findings.volume],
@@ -87,12 +87,12 @@ def broken(checks: Sequence[CheckResult]) -> tuple[str, ...]:
             of=one.evaluated,
             rule=one.worst,
         )
-        for one in check_lines(checks, None)
+        for one in _check_lines(checks, None)
         if one.judged and not one.good
     )
 
 
-def check_lines(checks: Sequence[CheckResult], page: str | None) -> list[CheckLine]:
+def _check_lines(checks: Sequence[CheckResult], page: str | None) -> list[CheckLine]:
     """The seven in the order people see them, each leading to its section on the page of the run."""
     order = {check: place for place, check in enumerate(CHECK_IDS)}
     own = sorted((check for check in checks if check.id in order), key=lambda check: order[check.id])

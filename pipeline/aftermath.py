@@ -14,7 +14,7 @@ from typing import Final
 
 from pipeline import database, ledger
 from pipeline.database import Connection, one, translated
-from pipeline.records import Alert, Engine, Failure, Run
+from pipeline.records import Alert, Failure, Run
 
 #: PostgreSQL needs a moment to notice that a client is gone.
 _NOTICE_SECONDS: Final = 5.0
@@ -38,7 +38,6 @@ def close(
     failure: Failure,
     runs_folder: Path,
     trigger: str | None = None,
-    engine: Engine = "pandas",
     contract_sha256: str | None = None,
     alert_of: Callable[[Run], Alert] | None = None,
 ) -> Alert | None:
@@ -52,7 +51,6 @@ def close(
         failure: how it failed.
         runs_folder: where runs have their folders.
         trigger: with it, a process that never claimed its day is recorded as an attempt of its own.
-        engine: of such an attempt.
         contract_sha256: of such an attempt.
         alert_of: the alert about the run, kept in the commit that closes it.
 
@@ -69,7 +67,7 @@ def close(
                     connection,
                     day,
                     trigger=trigger,
-                    engine=engine,
+                    engine="pandas",  # nobody knows what it would have chosen
                     runs_folder=runs_folder,
                     contract_sha256=contract_sha256,
                 ),

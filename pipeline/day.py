@@ -237,7 +237,7 @@ class DayRunner:
     def _ended(self, run: Run, summary: DaySummary, report: CheckReport, news: tuple[Alert, ...]) -> DayOutcome:
         shutil.rmtree(run.folder / "staged", ignore_errors=True)  # the delivery itself is kept
         try:
-            write_report(run.folder / "report.json", summary, report)
+            _write_report(run.folder / "report.json", summary, report)
         except OSError as error:
             # The day is decided and recorded; its story on disk must not make it look undone.
             log.warning("report.json of %s could not be written: %s.", run.run_id, error.strerror)
@@ -375,7 +375,7 @@ def _require_last(connection: Connection, order: DayOrder) -> None:
         raise late
 
 
-def write_report(path: Path, summary: DaySummary, report: CheckReport) -> None:
+def _write_report(path: Path, summary: DaySummary, report: CheckReport) -> None:
     """Leave the whole story of the run as JSON: the ledger's fields and the checks."""
     story = {**asdict(summary), **publish.report_facts(report)}
     replace_file(path, json.dumps(story, ensure_ascii=False, indent=1, default=str).encode())

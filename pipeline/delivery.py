@@ -116,7 +116,7 @@ def _kept(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise StepFailed(
             f"The folder for deliveries cannot be used: {os.strerror(error.errno or errno.EIO)}.",
-            step="stage",
+            step="deliver",
             hint="Look at the data folder (DAYGATE_HOME).",
         ) from error
     yield folder
@@ -136,7 +136,7 @@ def _take(
             raise ValueError("'-' needs stdin")
         return _read(stdin, "standard input", place, most_bytes, meanwhile, suffix="", original=None)
     path = Path(source)
-    name = printable(path.name)
+    name = _printable(path.name)
     with _open(path, name) as file:
         before = identity_of(os.fstat(file.fileno()))
         suffix = path.suffix if path.suffix in _PLAIN else ""
@@ -187,7 +187,7 @@ def identity_of(found: os.stat_result) -> tuple[int, ...]:
     return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def printable(name: str) -> str:
+def _printable(name: str) -> str:
     """A file name as text that can be encoded and takes one line."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace") if "\x00" not in name else repr(name)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -265,7 +265,7 @@ def _write(blocks: Iterator[bytes], copy: BinaryIO, name: str) -> int:
 def _no_room(name: str, error: OSError) -> StepFailed:
     return StepFailed(
         f"The private copy of {name} could not be written: {os.strerror(error.errno or errno.EIO)}.",
-        step="stage",
+        step="deliver",
         hint="Make room in the data folder (DAYGATE_HOME) or the temporary folder, then run again.",
     )
 

@@ -79,7 +79,8 @@ class BusyError(DaygateError):
 class StepFailed(DaygateError):
     """A step of the day failed; nothing of the day became visible.
 
-    `step` is one of generate, stage, check, load, marts, publish.
+    `step` is one of deliver, generate, stage, check, load, quarantine, marts, publish, block; or says what could not
+    do its part in one of them: spark, spark-batch, run (its whole process).
     """
 
     def __init__(self, message: str, *, step: str, hint: str = "") -> None:

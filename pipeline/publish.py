@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from pipeline import database, findings, ledger, quarantine, workspace
+from pipeline import database, findings, ledger, outbox, quarantine, workspace
 from pipeline import marts as mart_files
 from pipeline.database import LOCK_CLASS, MARTS_FOLDER, json_text, storable
 from pipeline.errors import BusyError, StepFailed, TransientError
@@ -194,15 +194,7 @@ def _record(cursor: Any, run: Run, staged: Staged, report: CheckReport, alerts: 
     """Write quality rows, alerts and quarantine; the number of quarantined lines."""
     for check in report.checks:
         _insert(cursor, "quality_check_log", {"run_id": run.run_id, "day": run.day, **_quality(check)})
-    for alert in alerts:
-        row = {
-            "run_id": run.run_id,
-            "day": alert.day,
-            "kind": alert.kind,
-            "dedupe_key": storable(alert.dedupe_key),
-            "facts": json_text(alert.facts),
-        }
-        _insert(cursor, "alert_outbox", row, conflict="ON CONFLICT (dedupe_key) DO NOTHING")
+    outbox.write(cursor, alerts)
     return quarantine.store(cursor, run, staged, report)
 
 
@@ -222,10 +214,10 @@ def _quality(check: CheckResult) -> dict[str, object]:
     }
 
 
-def _insert(cursor: Any, table: str, row: Mapping[str, object], conflict: str = "") -> None:
+def _insert(cursor: Any, table: str, row: Mapping[str, object]) -> None:
     names = ", ".join(row)
     marks = ", ".join(f"%({name})s" for name in row)
-    cursor.execute(f"INSERT INTO {table} ({names}) VALUES ({marks}) {conflict}", dict(row))
+    cursor.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", dict(row))
 
 
 def _finish(

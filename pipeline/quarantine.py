@@ -187,7 +187,7 @@ class Reason:
     reason: str
 
 
-def reasons_of(document: list[dict[str, str | None]]) -> tuple[Reason, ...]:
+def _reasons_of(document: list[dict[str, str | None]]) -> tuple[Reason, ...]:
     """The reasons of a line as the database keeps them."""
     return tuple(
         Reason(check=found["check"] or "", rule=found["rule"] or "", field=found["field"], reason=found["reason"] or "")
@@ -223,7 +223,7 @@ def lines(
         )
         return [
             QuarantinedLine(
-                line=line, length=length, head=None if raw is None else bytes(raw), reasons=reasons_of(reasons)
+                line=line, length=length, head=None if raw is None else bytes(raw), reasons=_reasons_of(reasons)
             )
             for line, length, raw, reasons in cursor.fetchall()
         ]

@@ -7,7 +7,6 @@ must not silently leave a gate open.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -265,9 +264,9 @@ SECRETS: Final = tuple(
 )
 
 
-def config_file(environment: Mapping[str, str] = os.environ) -> Path:
+def config_file() -> Path:
     """Where the settings file is, or would be."""
-    return Path(environment.get(_CONFIG_VARIABLE, "daygate.toml"))
+    return Path(os.environ.get(_CONFIG_VARIABLE, "daygate.toml"))
 
 
 def load(**overrides: Any) -> Settings:

@@ -22,10 +22,10 @@ Changes = Mapping[str, Mapping[str, tuple[Any, str]]]
 
 def section(changes: Changes) -> str:
     """The changes as a piece of TOML of its own, empty for none."""
-    return merged("", changes).rstrip("\n")
+    return _merged("", changes).rstrip("\n")
 
 
-def merged(text: str, changes: Changes) -> str:
+def _merged(text: str, changes: Changes) -> str:
     """The TOML text with the changes in it, each in the place its key already has.
 
     Raises:
@@ -55,7 +55,7 @@ def write(path: Path, changes: Changes) -> None:
     partial = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         old = target.read_text(encoding="utf-8") if target.exists() else ""
-        new = merged(old, changes)
+        new = _merged(old, changes)
         _prove(path, new, changes)
         partial.write_text(new, encoding="utf-8")
         if target.exists():

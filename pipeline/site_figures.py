@@ -46,8 +46,6 @@ class Conversion:
 
     day: date
     platform: str
-    viewers: int
-    purchasers: int
     #: Per cent; None when nobody viewed.
     rate: float | None
 
@@ -157,7 +155,7 @@ FROM quality_check_log AS q JOIN pipeline_run_log AS run USING (run_id)
 WHERE q.run_id = ANY(%s) ORDER BY run.day, q.check_id
 """
 _CONVERSIONS: Final = """
-SELECT funnel_date, platform, step1_viewers, step4_purchasers, overall_conversion_rate::float8
+SELECT funnel_date, platform, overall_conversion_rate::float8
 FROM mart_funnel_daily WHERE funnel_date BETWEEN %s AND %s ORDER BY funnel_date, platform
 """
 _MONTHS: Final = """
@@ -212,8 +210,7 @@ def _between(
         checks = tuple(_check(row) for row in cursor.fetchall())
         cursor.execute(_CONVERSIONS, (start, end))
         conversions = tuple(
-            Conversion(day=day, platform=platform, viewers=viewers, purchasers=buyers, rate=rate)
-            for day, platform, viewers, buyers, rate in cursor.fetchall()
+            Conversion(day=day, platform=platform, rate=rate) for day, platform, rate in cursor.fetchall()
         )
     return Figures(
         today=today,

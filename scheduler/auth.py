@@ -32,7 +32,7 @@ def doorkeeper(settings: Settings) -> Doorkeeper:
         raise SettingsError("Only one half of the site's login is set.", hint=_HINT)
     if ":" in user:
         raise SettingsError("DAYGATE_WEB_USER cannot hold a colon: it ends the name in a login.")
-    if not user and not is_loopback(settings.web_host):
+    if not user and not _is_loopback(settings.web_host):
         raise SettingsError("The site would be open to everyone who reaches this machine.", hint=_HINT)
     if not user:
         return lambda _: True
@@ -41,7 +41,7 @@ def doorkeeper(settings: Settings) -> Doorkeeper:
     return lambda header: hmac.compare_digest(known, _digest(_credentials(header)))
 
 
-def is_loopback(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     """Whether only this machine reaches the address; a name other than localhost might be anything."""
     try:
         return ip_address(host).is_loopback

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -54,10 +54,10 @@ class Ending:
 class Child:
     """A running child; safe to be killed from a signal handler."""
 
-    def __init__(self, command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, command: Sequence[str]) -> None:
         self._began = monotonic()
         self._process = subprocess.Popen(  # noqa: S603  # our own entry point
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
         )
 
     def kill(self) -> None:

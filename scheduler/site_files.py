@@ -60,19 +60,19 @@ class Site:
         """The file of a path, the index of a folder, or 404. Ranges are not offered: pages are small."""
         names = _names(request.scope["path"])
         if names is None:
-            return not_found()
+            return _not_found()
         if names[-1] == "":
             names[-1] = INDEX
         opened = await asyncio.to_thread(_open, self._folder, names)
         if opened is None:
-            return not_found() if names != [INDEX] else not_found("No day was run yet; its page will be here.")
+            return _not_found() if names != [INDEX] else _not_found("No day was run yet; its page will be here.")
         if opened == "folder":
             # Every name was checked, so this leads nowhere but to ourselves.
             return RedirectResponse("/" + "/".join(names) + "/", status_code=308)
         return _answer(request, opened, names)
 
 
-def not_found(words: str = "Not found.") -> Response:
+def _not_found(words: str = "Not found.") -> Response:
     """There is no such thing here."""
     return PlainTextResponse(f"{words}\n", status_code=404, headers={"cache-control": "no-store"})
 

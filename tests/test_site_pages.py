@@ -90,7 +90,7 @@ def many_days(text: str = "web-like") -> Any:
         )
         for run in reversed(days) for name in CHECK_IDS
     )  # fmt: skip
-    rates = tuple(Conversion(day=run.day, platform=text, viewers=9, purchasers=3, rate=33.3) for run in days)
+    rates = tuple(Conversion(day=run.day, platform=text, rate=33.3) for run in days)
     month = MonthOfDays(first=DAY.replace(day=1), days=9, published=8)
     return figures(*days, checks=checks, conversions=rates, months=(month,))
 

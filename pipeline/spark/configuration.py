@@ -44,7 +44,7 @@ def of(settings: Settings, folder: Path) -> dict[str, str]:
         folder: the driver's own, for everything it writes.
     """
     log4j = folder / "log4j2.properties"
-    replace_file(log4j, log4j2(log_file(settings.home)).encode())
+    replace_file(log4j, _log4j2(log_file(settings.home)).encode())
     options = [f"-Dlog4j2.configurationFile={log4j.as_uri()}", f"-Djava.io.tmpdir={folder}", "-XX:-UsePerfData"]
     found = {
         **MEANING,
@@ -148,7 +148,7 @@ def read(path: Path) -> dict[str, str]:
     }
 
 
-def log4j2(file: Path) -> str:
+def _log4j2(file: Path) -> str:
     """Warnings and worse into one file that is begun anew at 5 MB; nothing to the terminal."""
     return f"""status=error
 rootLogger.level=warn

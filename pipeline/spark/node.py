@@ -50,7 +50,7 @@ def command(words: Sequence[str], *, address: str, work: Path) -> list[str]:
             )
 
 
-def become(words: Sequence[str]) -> NoReturn:
+def _become(words: Sequence[str]) -> NoReturn:
     """Turn this process into the node."""
     place = Path(tempfile.gettempdir())
     arguments = command(words, address=socket.gethostbyname(socket.gethostname()), work=place / "work")
@@ -62,7 +62,7 @@ def become(words: Sequence[str]) -> NoReturn:
 
 if __name__ == "__main__":
     try:
-        become(sys.argv[1:])
+        _become(sys.argv[1:])
     except DaygateError as error:
         sys.stderr.write(f"daygate: {error.message}\n  try: {error.hint}\n")
         sys.exit(_USAGE)

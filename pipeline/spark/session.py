@@ -90,7 +90,7 @@ def stop() -> None:
         atexit.unregister(stop)
 
 
-def ui_link(spark: SparkSession) -> str | None:
+def _ui_link(spark: SparkSession) -> str | None:
     """Where Spark shows what it does; None when it does not."""
     try:
         return spark.sparkContext.uiWebUrl
@@ -100,7 +100,7 @@ def ui_link(spark: SparkSession) -> str | None:
 
 def tell_link(spark: SparkSession, progress: Progress) -> None:
     """Tell whoever watches where that is, if anywhere; once, however many files or days the process takes."""
-    link = ui_link(spark)
+    link = _ui_link(spark)
     if link and not _held.link_told:
         _held.link_told = True
         progress.note(f"Spark shows what it does at {link} while it runs.")
@@ -150,7 +150,7 @@ def _started(settings: Settings) -> SparkSession:
         found = gateway.submitted()
     else:
         found = _launched(settings)
-    if link := ui_link(found):
+    if link := _ui_link(found):
         log.info("Spark shows what it does at %s while it runs.", link)
     return found
 
