@@ -32,8 +32,8 @@ def day_page(found: DayFigures, place: Place) -> str:
         "days",
         run=run,
         state=state_of_run(run),
-        sentence=sentence(run, found.checks),
-        broken=broken(found.checks),
+        sentence=_sentence(run, found.checks),
+        broken=_broken(found.checks),
         before=_neighbour(found.before, place),
         after=_neighbour(found.after, place),
         later_blocked=run.is_current
@@ -53,7 +53,7 @@ def day_page(found: DayFigures, place: Place) -> str:
     )
 
 
-def sentence(run: DaySummary, checks: Sequence[CheckResult]) -> str:
+def _sentence(run: DaySummary, checks: Sequence[CheckResult]) -> str:
     """What was decided about a day, as a person would say it."""
     say = spoken()
     if run.verdict is None:
@@ -72,10 +72,10 @@ def sentence(run: DaySummary, checks: Sequence[CheckResult]) -> str:
 
 def told(run: DaySummary, checks: Sequence[CheckResult]) -> Told:
     """A day in words, for the front page."""
-    return Told(sentence=sentence(run, checks), broken=broken(checks))
+    return Told(sentence=_sentence(run, checks), broken=_broken(checks))
 
 
-def broken(checks: Sequence[CheckResult]) -> tuple[str, ...]:
+def _broken(checks: Sequence[CheckResult]) -> tuple[str, ...]:
     """How bad each check is that did not pass, in a sentence."""
     return tuple(
         spoken()(

@@ -48,11 +48,11 @@ def environment() -> Environment:
         "classes": classes,
         "count": count,
         "won": won,
-        "moment": moment,
+        "moment": _moment,
         "long": lambda value: spoken().day(value),
         "short": lambda value: spoken().short(value),
         "month": lambda value: spoken().month(value),
-        "stated": stated,
+        "stated": _stated,
         "named": named,
         "status": lambda word: spoken().known(f"status.{word}", word),
         "place": place,
@@ -77,13 +77,13 @@ def count(value: float) -> str:
     return f"{round(value):,}"
 
 
-def moment(value: datetime) -> str:
+def _moment(value: datetime) -> str:
     """`2026-11-22 02:01 KST`: alike in every language."""
     local = value.astimezone(ZONE)
     return f"{local:%Y-%m-%d %H:%M} {local.tzname()}"
 
 
-def stated(word: str) -> str:
+def _stated(word: str) -> str:
     """The word of a state in the page's language."""
     return spoken().state(word)
 

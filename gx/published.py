@@ -109,7 +109,7 @@ def oldest_kept(today: date, keep_days: int | None) -> date | None:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Whatever a template or a figure raises becomes a `DocsError` that names its type: its text may hold values."""
     try:
         yield

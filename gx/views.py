@@ -83,7 +83,7 @@ class PageView:
         tree: dict[str, Any] = document.to_json_dict() if document is not None else {"sections": [], "page_title": ""}
         ours: list[Judgement] = []
         others: list[Judgement] = []
-        for judgement in judgements(tree):
+        for judgement in _judgements(tree):
             (others if judgement.title is None else ours).append(judgement)
         values = {
             "facts": None,
@@ -103,7 +103,7 @@ class PageView:
         )
 
 
-def judgements(tree: Mapping[str, Any]) -> Iterator[Judgement]:
+def _judgements(tree: Mapping[str, Any]) -> Iterator[Judgement]:
     """Every expectation in a validation page's tree, in its order."""
     for section in tree["sections"]:
         for block in section["content_blocks"]:

@@ -174,7 +174,7 @@ def propose(measured: Iterable[Measured], settings: Settings) -> Proposal:
     )
 
 
-def usual(rates: Sequence[Rate]) -> Usual:
+def _usual(rates: Sequence[Rate]) -> Usual:
     """The usual rate of at least one day, robust while fewer than half of the days are bad."""
     shares = [rate.share for rate in rates]
     centre = median_high(shares)
@@ -214,8 +214,8 @@ class _Advisor:
             return []
         rates = [Rate(day=day, evaluated=result.evaluated_rows, failed=result.failed_rows) for day, result in found]
         rules = self.rates_of_rules(found)
-        rule_by_nature = any(usual(r).rate < self.default.rule_floor for r in rules.values())
-        by_nature = usual(rates).rate < _BY_NATURE or rule_by_nature
+        rule_by_nature = any(_usual(r).rate < self.default.rule_floor for r in rules.values())
+        by_nature = _usual(rates).rate < _BY_NATURE or rule_by_nature
         set_so = self.settings.severity(check) == "warning"
         severity: Severity = "warning" if set_so or (by_nature and check in _LOADABLE) else "critical"
         proposed = self.fitting(rates, self.default.threshold(check), self.settings.threshold(check), severity)
@@ -253,7 +253,7 @@ class _Advisor:
         self, rates: Sequence[Rate], default: float, now: float, severity: Severity, *, floors: bool = False
     ) -> _Fitting:
         """The strictest of what is set now, the default, and what all usual days reach."""
-        behaviour = usual(rates)
+        behaviour = _usual(rates)
         days = [rate for rate in rates if rate not in behaviour.unusual]
         judged = self.counting(days) if floors else days
         strict = max(default, now)

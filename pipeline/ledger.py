@@ -214,11 +214,6 @@ def newest_judged(connection: Connection, days: int) -> list[DaySummary]:
     return _select(connection, where, (days,), "DISTINCT ON (day) ")
 
 
-def latest(connection: Connection, day: date) -> DaySummary | None:
-    """The last attempt at the day, whatever became of it; None when there was none."""
-    return _first(connection, "WHERE day = %s ORDER BY fence DESC LIMIT 1", (day,))
-
-
 def by_id(connection: Connection, run_id: str) -> DaySummary | None:
     """One run."""
     return _first(connection, "WHERE run_id = %s", (run_id,))

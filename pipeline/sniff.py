@@ -1,7 +1,7 @@
 """What the beginning of a file looks like: JSON Lines, or something a person should hear about at once.
 
 Only the head is looked at. A file is JSON Lines when any of its first lines is a JSON object, so one
-garbage line at the top of a good file is a rejected row and not a refused file.
+garbage line at the top of a good file is a failing line and not a refused file.
 """
 
 from __future__ import annotations

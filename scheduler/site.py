@@ -63,7 +63,7 @@ def publish(settings: Settings, url: str, days: Sequence[date], *, runs: Sequenc
 
     site = settings.site_folder
     with (
-        published.told(),
+        published.translated(),
         speaking(settings.lang),
         database.session(url, name="site", doing="reading the ledger") as connection,
         published.locked(site),
@@ -128,7 +128,7 @@ def build(settings: Settings, url: str, progress: Progress) -> Built:
 
     began = monotonic()
     with (
-        published.told(),
+        published.translated(),
         speaking(settings.lang),
         published.rebuilt(settings.site_folder) as fresh,
         database.session(url, name="docs", doing="reading the ledger") as connection,

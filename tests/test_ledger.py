@@ -38,7 +38,7 @@ def claim(database_url, tmp_path):
 def test_a_first_claim_is_attempt_one_with_a_folder(claim, connection):
     """A claim is a row in the ledger and a work folder."""
     run = claim()
-    told = ledger.latest(connection, DAY)
+    (told,) = ledger.page(connection, limit=1, day=DAY)
 
     assert (run.day, run.attempt, run.trigger, run.folder.is_dir()) == (DAY, 1, "cli", True)
     assert (told.run_id, told.status, told.verdict, told.finished_at) == (run.run_id, "running", None, None)
