@@ -49,6 +49,7 @@ def pid_of(home: Path) -> int:
 
 def test_a_second_start_finds_the_running_server(home):
     """Starting is idempotent."""
+    postgres.ensure_running(home)
     before = pid_of(home)
 
     assert ask(postgres.ensure_running(home), "SELECT value FROM kept") == 1
@@ -57,7 +58,8 @@ def test_a_second_start_finds_the_running_server(home):
 
 def test_readers_find_the_running_server_and_start_none(home, tmp_path):
     """The address is the same; where nothing runs there is none."""
-    assert postgres.running_url(home) == postgres.ensure_running(home)
+    url = postgres.ensure_running(home)
+    assert postgres.running_url(home) == url
     with pytest.raises(TransientError, match="does not run"):
         postgres.running_url(tmp_path)
 
@@ -92,6 +94,7 @@ def test_the_server_listens_on_loopback_only_and_syncs(home):
 
 def test_committed_rows_survive_a_killed_server(home):
     """A postmaster killed with SIGKILL recovers on the next start."""
+    postgres.ensure_running(home)
     os.kill(pid_of(home), signal.SIGKILL)
 
     assert ask(postgres.ensure_running(home), "SELECT value FROM kept") == 1
