@@ -23,8 +23,9 @@ from pipeline.errors import SettingsError
 from pipeline.progress import Silent
 from pipeline.records import CheckResult, RuleResult, Verdict
 from pipeline.settings import Settings
-from scheduler import app
+from scheduler import app, calibration_text
 from scheduler.boundary import call
+from scheduler.output import Look
 
 FIRST = date(2026, 1, 5)
 CARTLESS = "purchase_without_cart"
@@ -127,6 +128,46 @@ def test_a_contract_that_does_not_fit_is_not_hidden_behind_a_threshold():
     assert proposal.advice[0].kind == "contract"
     assert proposal.changes == {}
     assert len(proposal.blocked_by_proposal) == 7
+
+
+def shown(measured, ours=None):
+    """What the command prints of the proposal, its lines put together."""
+    ours = ours or Settings()
+    proposal = propose(measured, ours)
+    text = calibration_text.proposed(proposal, source="files", floor=ours.rule_floor, look=Look())
+    return " ".join((text + calibration_text.ending(proposal, written=None)).split())
+
+
+def test_a_contract_that_does_not_fit_is_told_with_what_to_correct():
+    """The place of a threshold says so, and the reason names the schema."""
+    text = shown(days("value_ranges", [9900] * 7))
+
+    assert "contract" in text
+    assert "99.0 % of its lines fail, so the contract does not describe this shop" in text
+    assert text.endswith("daygate.toml needs nothing.")
+
+
+def test_a_warning_that_is_not_needed_any_more_is_told():
+    """A person set it; the days would pass without."""
+    text = shown(days("funnel_order", [0] * 7), Settings(severities={"funnel_order": "warning"}))
+
+    assert "Usual days would pass without: take it out of severities to let it block." in text
+
+
+def test_lines_that_would_go_to_quarantine_each_day_are_told():
+    """A lower threshold opens the gate and loads none of them."""
+    text = shown(days("unique_event_id", [800, 820, 790, 810, 805, 795, 808]))
+
+    assert "of its lines fail; they go to quarantine each day" in text
+    assert text.endswith("the same command with --write")
+
+
+def test_two_days_are_shown_and_not_to_be_written():
+    """What would fit two days may fit no third."""
+    text = shown(days("unique_event_id", [800, 820]))
+
+    assert "2 of at least 3 days" in text
+    assert text.endswith("Too few days to be written; with 3 or more: the same command with --write")
 
 
 def test_a_rule_that_alone_blocks_usual_days_gets_a_floor_of_its_own():
@@ -312,9 +353,12 @@ def test_a_refused_file_is_told_of_and_the_others_are_measured(shops, here, caps
     shutil.copy(first, here / "events_20260105.jsonl.copy")
 
     assert call(["calibrate", first, "events_20260105.jsonl.copy", "events_20260101.jsonl"]) == 4
-    shown = capsys.readouterr()
-    assert "calibrate 1 day," in shown.out
-    assert len(shown.err.splitlines()) <= 2
+    told = capsys.readouterr()
+    assert "calibrate 1 day," in told.out
+    assert len(told.err.splitlines()) <= 2
+
+    assert call(["calibrate", "events_20260101.jsonl"]) == 4
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("words", [[], ["events_20260101.jsonl", "--days", "3"], ["undated.jsonl"]])
@@ -353,6 +397,16 @@ def test_the_ledger_says_what_files_say(run_day, settings, shops):
 
     assert [one.day for one in from_ledger] == [one.day for one in from_files]
     assert propose(from_ledger, ours) == propose(from_files, ours)
+
+
+def test_the_ledger_is_measured_by_the_command_too(run_day, settings, shops, here, monkeypatch, capsys):
+    """A week that was run proposes what its files would."""
+    day = FIRST + timedelta(days=1)
+    run_day(day, file=Path(files(shops["clean"])[1]))
+    monkeypatch.setenv("DAYGATE_DATABASE_URL", settings.database_url.get_secret_value())
+
+    assert call(["calibrate", "--days", "3660"]) == 0
+    assert "calibrate 1 day," in capsys.readouterr().out
 
 
 def test_an_empty_ledger_is_an_error_with_the_next_command(settings, here, monkeypatch, capsys):

@@ -310,6 +310,24 @@ def test_a_day_that_was_there_already_says_so():
     )
 
 
+def test_a_failing_check_without_samples_offers_no_line_in_full():
+    """`--limit 0`: what is told can be typed."""
+    bare = report("FAIL", result("value_ranges", "FAIL", 48211, 18, rules=(rule("quantity", 100, 18),)), failing=18)
+    text = text_of(bare)
+
+    assert "--failed-rows" in text
+    assert "--explain" not in text
+
+
+def test_a_run_that_did_nothing_tells_neither_figures_nor_steps():
+    """No empty lines where there is nothing to tell."""
+    nothing = summary(status="failed", verdict=None, loaded=0, quarantined=0, lines=0)
+    text = report_text.ran(nothing, None, page=None, unchanged=False, timings={}, took=3.0, samples=5, look=Look())
+    title, empty, last = text.splitlines()
+
+    assert (title.startswith("day 2026-01-15"), empty, "failed" in last) == (True, "", True)
+
+
 def test_a_run_without_a_verdict_ends_with_its_status():
     """A failed step is named by the status word."""
     assert ran(summary(verdict=None, status="failed", loaded=0))[-1].startswith("FAILED 2026-01-15: failed, ")
@@ -465,6 +483,14 @@ def test_what_does_not_fit_is_cut_or_left_out(text, cells, shown):
     assert Look().fit(text, cells) == shown
 
 
+@pytest.mark.parametrize(
+    ("took", "said"), [(0.04, "0.0 s"), (59.7, "59.7 s"), (124.6, "2 min 05 s"), (3600, "60 min 00 s")]
+)
+def test_seconds_become_minutes_where_a_person_would_count_them(took, said):
+    """Tenths of a second matter in a short step and not in a long one."""
+    assert output.seconds(took) == said
+
+
 def test_a_program_without_streams_says_nothing(monkeypatch):
     """A service without a terminal has none, and must not fail for it."""
     monkeypatch.setattr(sys, "stdout", None)
@@ -580,6 +606,7 @@ def test_progress_draws_on_a_terminal_and_leaves_nothing_behind():
         drawn.advance(1, 2)
         assert [task.completed for task in bars.tasks] == [0, 1]
 
+    drawn.advance(1, 2)
     assert bars.tasks == []
 
 

@@ -43,3 +43,21 @@ def test_what_polars_pushes_down_to_the_source_holds(narrowed, rows):
     prepared._plan = narrowed(prepared._plan)
 
     assert prepared.over(FIRST).rows() == rows
+
+
+def test_the_source_gives_what_polars_asks_of_it():
+    """Some columns, the first lines, or the lines of a condition; polars asks in threads of its own."""
+    prepared = Prepared(FIRST.schema, ["line_no"])
+    prepared._frame = FIRST
+    asked = [(None, None, None), (["text"], None, 2), (None, pl.col("line_no") > 1, None)]
+    (everything,), (some,), (later,) = (list(prepared._read(*words, None)) for words in asked)
+
+    assert everything.equals(FIRST)
+    assert some.rows() == [("a",), (None,)]
+    assert later.rows() == [(2, None), (3, "b")]
+
+
+def test_a_selection_of_nothing_is_a_mistake():
+    """A plan that is collected by anything but `over` would silently be about the frame before."""
+    with pytest.raises(RuntimeError, match="is evaluated by `over`"):
+        next(Prepared(FIRST.schema, ["line_no"])._read(None, None, None, None))

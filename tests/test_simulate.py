@@ -354,6 +354,46 @@ def test_a_contract_without_the_shops_words_is_refused(tmp_path):
     assert "landing" in raised.value.hint
 
 
+def other_contract(tmp_path, change):
+    """The shipped contract with a change of its document."""
+    schema = json.loads((SCHEMAS / "event_schema.json").read_text(encoding="utf-8"))
+    change(schema)
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(schema), encoding="utf-8")
+    return contracts.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda schema: schema.pop("x-order-total"), "the extensions x-order-total, x-funnel-sequence"),
+        (lambda schema: schema["x-platform-device-rules"]["allowed"]["web"]["os"].remove("macOS"), "os 'macOS' on 'web'"),
+    ],
+)
+def test_a_contract_of_another_shop_is_refused_with_what_is_foreign(tmp_path, change, says):
+    """The simulator makes the shipped shop's events only; other shops land theirs."""
+    with pytest.raises(ContractError, match=says):
+        simulate.generate(
+            THURSDAY, contract=other_contract(tmp_path, change), output=tmp_path / "e.jsonl", users=10, seed=1
+        )
+
+
+@pytest.mark.parametrize(
+    ("fault", "field", "bound", "says"),
+    [
+        ("quantity_too_large", "quantity", "maximum", "gives quantity no maximum"),
+        ("query_too_long", "search_query", "maxLength", "gives search_query no maxLength"),
+    ],
+)
+def test_a_fault_that_the_contract_cannot_have_is_refused(tmp_path, fault, field, bound, says):
+    """Without a bound nothing is beyond it."""
+    contract = other_contract(tmp_path, lambda schema: schema["properties"][field].pop(bound))
+    with pytest.raises(ContractError, match=says):
+        simulate.generate(
+            THURSDAY, contract=contract, output=tmp_path / "e.jsonl", users=100, seed=1, faults={fault: 0.5}
+        )
+
+
 def test_an_existing_file_is_replaced_and_nothing_else_is_left(generate, tmp_path):
     """The file appears by rename; no draft stays beside it."""
     (tmp_path / "events.jsonl").write_text("old")
