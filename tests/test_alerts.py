@@ -166,6 +166,15 @@ def test_a_closed_gate_tells_name_rate_worst_rule_count_and_two_lines() -> None:
     )
 
 
+def test_a_failing_check_without_a_worst_rule_or_samples_leaves_them_out() -> None:
+    """An expectation of a shop's own has neither."""
+    said = compose(closed_gate(check("value_ranges", rules=(), samples=()))).text
+
+    assert "fail" in said
+    assert "Worst rule" not in said
+    assert "For example" not in said
+
+
 def test_what_could_not_be_judged_is_said_with_its_reason() -> None:
     """INCONCLUSIVE is not a failing rate; the message says what happened."""
     raised = check(verdict=Verdict.INCONCLUSIVE, error="could not be judged (KeyError)")

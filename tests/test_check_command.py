@@ -383,6 +383,14 @@ def test_a_line_that_is_no_event_is_explained_too(here, visits, capsys, line, sa
     assert said in capsys.readouterr().out
 
 
+def test_a_refused_file_leaves_no_document(here, capsys):
+    """Alone there is nothing to be an array of; the exit code and stderr say it all."""
+    (here / NAME).write_bytes(b"")
+
+    assert call(["check", NAME, "--output-format", "json"]) == 4
+    assert capsys.readouterr().out == ""
+
+
 def test_a_line_beyond_the_file_is_refused(here, visits, capsys):
     """The message tells how many there are."""
     (here / NAME).write_bytes(visits + b"\n\n")

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from process_fixtures import environment
 
-from pipeline import settings
+from pipeline import failpoints, settings
 from pipeline.errors import SettingsError
 from pipeline.simulate import FAULTS
 from scheduler import arguments, boundary
@@ -243,6 +243,14 @@ def test_a_bug_is_one_line_without_values(capsys):
     assert shown.startswith("daygate: found a bug: JSONDecodeError at json.decoder:")
     assert "Traceback" not in shown
     assert "secret" not in shown
+
+
+def test_a_bug_is_named_by_the_innermost_place_of_ours():
+    """Whatever stands around it, and whatever a library was given by it."""
+    with pytest.raises(ValueError, match="is no failpoint") as raised:
+        failpoints.failpoint("nonsense")
+
+    assert boundary._place(raised.tb).startswith("pipeline.failpoints:")
 
 
 def test_debug_shows_the_traceback(capsys):

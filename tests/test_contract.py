@@ -74,6 +74,7 @@ UNEXPRESSIBLE = [
     ("a broken pattern", "/properties/user_id/pattern", "^(U$", "#/properties/user_id/pattern"),
     ("a huge pattern", "/properties/user_id/pattern", "^U{5000000}$", "#/properties/user_id/pattern"),
     ("a possessive pattern", "/properties/user_id/pattern", "^U++$", "#/properties/user_id/pattern"),
+    ("a bound that no engine keeps", "/properties/quantity/maximum", 2**60, "#/properties/quantity/maximum"),
     ("half a character", "/properties/element_id/minLength", 1.5, "#/properties/element_id/minLength"),
     ("a range upside down", "/properties/quantity/minimum", 100, "#/properties/quantity"),
     ("required as a text", "/required", "event_id", "#/required"),

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import signal
+from datetime import time
 
 import pytest
+from day_fixtures import DAY
+from pydantic import SecretStr
 
-from pipeline import contract, failpoints
+from pipeline import contract, failpoints, lateness
 from pipeline.day import DayRunner, RunFailed
 from pipeline.errors import ExitCode
 from pipeline.progress import Silent
 from pipeline.records import Run, Verdict
+from scheduler import app
+from scheduler.boundary import call
 
 DIRTY = {"line_truncated": 0.02, "total_mismatch": 0.3, "platform_changed": 0.05}
 
@@ -47,6 +52,48 @@ def test_a_report_that_cannot_be_written_changes_nothing_that_was_decided(run_da
 
     assert runner._ended(nowhere, done.summary, done.report, ()).summary == done.summary
     assert "report.json of r could not be written" in caplog.text
+
+
+def test_a_range_of_days_without_files_ends_with_a_count(settings, monkeypatch, capsys):
+    """Each is told of; there is no table of nothing."""
+    monkeypatch.setenv("DAYGATE_HOME", str(settings.home))
+    monkeypatch.setenv("DAYGATE_DATABASE_URL", settings.database_url.get_secret_value())
+    monkeypatch.setenv("DAYGATE_SOURCE", "landing")
+    code = call(["backfill", "--start", "2026-01-15", "--end", "2026-01-16"])
+    told = capsys.readouterr()
+
+    assert code != 0
+    assert told.out.split("\n")[-2:] == ["2 days, 0 passed, 2 did not", ""]
+    assert told.err.count("  try: daygate run --date 2026-01-1") == 2
+
+
+def test_the_dashboard_of_a_house_without_days_is_shown_and_copied(settings, monkeypatch, capsys, tmp_path):
+    """The site is made when nobody made it yet."""
+    monkeypatch.setenv("DAYGATE_HOME", str(settings.home))
+    monkeypatch.setenv("DAYGATE_DATABASE_URL", settings.database_url.get_secret_value())
+
+    assert call(["dashboard"]) == 0
+    assert "No day has been through the gate yet" in capsys.readouterr().out
+    assert call(["dashboard", "--html", str(tmp_path / "copy")]) == 0
+    assert (tmp_path / "copy" / "index.html").is_file()
+
+
+def test_pages_that_are_all_there_are_not_made_again(run_day, settings):
+    """The service looks after every run."""
+    run_day()
+    before = {path: path.stat().st_mtime_ns for path in settings.site_folder.rglob("*")}
+    app.finish_pages(settings)
+
+    assert {path: path.stat().st_mtime_ns for path in settings.site_folder.rglob("*")} == before
+
+
+def test_without_a_database_news_are_told_all_the_same(settings, caplog):
+    """Once, in the log when there is no Slack; nothing is raised for it."""
+    nowhere = settings.model_copy(update={"database_url": SecretStr("postgresql://nobody@127.0.0.1:1/none")})
+    app.notify(nowhere, [lateness.missing([DAY], by=time(9))])
+
+    assert "The outbox is away" in caplog.text
+    assert str(DAY) in caplog.text.replace("The outbox is away", "")
 
 
 def test_fault_47_the_same_delivery_again_changes_nothing(run_day, query):

@@ -315,3 +315,20 @@ def test_nothing_is_begun_for_a_large_file_of_another_kind(tmp_path):
         pass
 
     assert calls == []
+
+
+def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path):
+    """Nobody knows which of the two was meant."""
+    path = written(tmp_path / "a.jsonl", b"{}\n" * delivery.LARGE)
+
+    def grow():
+        with path.open("ab") as file:
+            file.write(b"{}\n")
+
+    with (
+        pytest.raises(RefusedFile, match="changed while it was read") as refused,
+        delivery.take(path, folder=tmp_path / "kept", meanwhile=grow),
+    ):
+        pass
+
+    assert refused.value.reason == "changed"

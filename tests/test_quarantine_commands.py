@@ -7,13 +7,14 @@ import json
 import re
 from contextlib import closing
 from dataclasses import replace
+from datetime import date
 
 import psycopg2
 import pyarrow.parquet as pq
 import pytest
 from staged_days import claim, event, stage_day
 
-from pipeline import database, failed_rows, ledger, publish, quarantine
+from pipeline import database, failed_rows, ledger, publish, quarantine, replay
 from pipeline.failed_rows import write_failed_rows
 from pipeline.records import Verdict
 from scheduler import quarantine_text
@@ -176,6 +177,28 @@ def test_a_line_without_bytes_in_the_database_is_shown_by_its_size():
 
     assert quarantine_text._raw(line, Look()) == ["  20,000,000 bytes, too long to show"]
     assert quarantine_text._raw(replace(line, head=b"ab"), Look()) == ["  ab…"]
+
+
+def test_a_replay_that_spoils_good_lines_says_so():
+    """A corrected line can be the first of an id that another line had to itself."""
+    spoiled = replay.Recovery(quarantined=3, recovered=1, still=(), newly=2)
+    text = quarantine_text.recovered(spoiled, day=date(2026, 1, 15), dry=True, look=Look())
+
+    assert text.splitlines() == [
+        "recovered 1 of 3 quarantined lines",
+        "  … and 2 more",
+        "  2 lines that were good fail now",
+    ]
+
+
+def test_a_dry_run_does_not_bring_the_database_to_this_version(empty_database_url, daygate, monkeypatch, tmp_path):
+    """It changes nothing, so it says what would."""
+    monkeypatch.setenv("DAYGATE_DATABASE_URL", empty_database_url)
+    (tmp_path / "fixed.jsonl").write_text('{"line": 1, "raw": "{}"}\n', encoding="utf-8")
+    code, _, said = daygate("quarantine", "replay", "2026-01-15", "--file", tmp_path / "fixed.jsonl", "--dry-run")
+
+    assert code == 2
+    assert "a dry run changes nothing" in said
 
 
 def test_a_bad_day_is_corrected_line_by_line_on_the_command_line(run_day, delivery, daygate, tmp_path):

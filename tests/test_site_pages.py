@@ -12,7 +12,7 @@ import pytest
 from docs_fixtures import DAY, facts, figures, summary
 from test_data_docs import BENIGN, HOSTILE
 
-from gx import charts, day_page, pages
+from gx import blocks, charts, day_page, pages
 from gx.charts import Series
 from gx.look import ASSETS
 from gx.pages import Place
@@ -148,6 +148,28 @@ def test_a_run_that_broke_has_a_page_of_its_day() -> None:
     assert "NO VERDICT The run did not come to a verdict: The step load met an error." in said
     assert "daygate run --date 2026-01-15" in said
     assert "The checks" not in said
+
+
+def test_a_day_under_way_says_so_and_offers_nothing_to_do() -> None:
+    """Whoever looks early sees that it goes on."""
+    running = summary(verdict=None, status="running", is_current=False, error=None)
+
+    assert day_page.sentence(running, ()) == "A run of this day is under way."
+    assert day_page._commands(running) == []
+
+
+def test_a_day_that_could_not_be_judged_is_run_again() -> None:
+    """It is never released: nobody knows what would be published."""
+    unjudged = summary(verdict=Verdict.INCONCLUSIVE, status="blocked", is_current=False, quarantined=0)
+
+    assert [command for _, command in day_page._commands(unjudged)] == ["daygate run --date 2026-01-15 --force"]
+
+
+def test_a_template_keeps_what_it_has_no_value_for() -> None:
+    """Great Expectations leaves values out, or has none: neither is an error nor the word None."""
+    found = blocks.segments({"template": "$$ between $low and $high, $other", "params": {"low": 1, "high": None}})
+
+    assert "".join(one.text for one in found) == "$ between 1 and , $other"
 
 
 def test_availability_counts_published_days_since_the_first() -> None:

@@ -17,6 +17,7 @@ from pipeline.settings import Settings
 from pipeline.spark import configuration
 from pipeline.spark import session as sessions
 from pipeline.spark.place import take
+from pipeline.spark.tasks import on_executors
 
 pytest_plugins = ["spark_fixtures"]
 pytestmark = pytest.mark.spark
@@ -156,6 +157,28 @@ def test_masters_that_are_not(master):
     """Told at the start, not after twenty seconds."""
     with pytest.raises(ValidationError):
         Settings(spark_master=master)
+
+
+def test_another_cluster_gets_neither_loopback_nor_the_secret_of_ours(tmp_path):
+    """What `make spark-up` wrote is for its own address; cores are told when they were chosen."""
+    cluster = tmp_path / "spark" / "cluster" / "cluster.properties"
+    cluster.parent.mkdir(parents=True)
+    configuration.write(cluster, {"spark.master": "spark://127.0.0.1:7077", "spark.authenticate.secret": "ours"})
+    ours = Settings(home=tmp_path, spark_master="spark://127.0.0.1:7077")
+    theirs = Settings(home=tmp_path, spark_master="spark://far.example:7077", spark_executor_cores=3)
+    here, there = configuration.of(ours, tmp_path), configuration.of(theirs, tmp_path)
+
+    assert here["spark.authenticate.secret"] == "ours"
+    assert "spark.authenticate.secret" not in there
+    assert here["spark.driver.host"] == configuration.environment(ours.spark_master, tmp_path)["SPARK_LOCAL_IP"]
+    assert "spark.driver.host" not in there
+    assert "SPARK_LOCAL_IP" not in configuration.environment(theirs.spark_master, tmp_path)
+    assert (there["spark.executor.cores"], "spark.executor.cores" in here) == ("3", False)
+
+
+def test_nothing_to_do_needs_no_executors():
+    """A delivery without parts is no reason to ask a cluster."""
+    assert on_executors(None, str, []) == []
 
 
 def test_a_connect_token_is_never_shown():

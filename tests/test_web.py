@@ -777,6 +777,14 @@ def values(family):
     return {tuple(sample.labels.values()): sample.value for sample in family.samples}
 
 
+def test_metrics_before_the_first_run_leave_out_what_nobody_knows(serve, database_url):
+    """No day, no age: a figure that stands for nothing would look like news."""
+    found = families(serve(database_url=database_url).ask("/metrics").body.decode())
+
+    assert values(found["daygate_database_up"]) == {(): 1}
+    assert not found.keys() & {"daygate_day_verdict", "daygate_ledger_age_seconds"}
+
+
 def test_metrics_tell_the_newest_day(serve, database_url, tmp_path):
     """Events, verdict, check rates, step seconds, age of the ledger and of the outbox."""
     alert = Alert(kind="day_completed", day=DAY, dedupe_key="x", facts={})
