@@ -59,11 +59,7 @@ def load(url: str, run: Run, staged: Staged, report: CheckReport, contract: Cont
         StepFailed: the number of rows is not the number of good lines.
         TransientError, DatabaseError: as `database.translated`.
     """
-    with (
-        database.session(url, name="load", doing="loading the events") as connection,
-        connection,
-        connection.cursor() as cursor,
-    ):
+    with database.transaction(url, name="load", doing="loading the events") as cursor:
         workspace.create(cursor, run)
         create_table(cursor, run)
         # FREEZE: the rows are written once, as visible pages, and never again for hint bits or by vacuum.

@@ -82,11 +82,7 @@ def build(url: str, run: Run, receipt: LoadReceipt) -> MartTables:
         }
         rows = {name: job.result() for name, job in jobs.items()}
     failpoint("marts.built")
-    with (
-        database.session(url, name="marts", doing=f"summing up {receipt.table}") as connection,
-        connection,
-        connection.cursor() as cursor,
-    ):
+    with database.transaction(url, name="marts", doing=f"summing up {receipt.table}") as cursor:
         workspace.enter(cursor, run)
         cursor.execute(read("day_figures").sql)
         users, sessions, purchases, revenue = database.one(cursor)
@@ -97,11 +93,7 @@ def _materialise(url: str, run: Run, mart: Mart, after: Future[int] | None = Non
     """Run one file into a table of its name; the number of rows."""
     if after is not None:
         after.result()
-    with (
-        database.session(url, name=mart.name, doing=f"building {mart.name}") as connection,
-        connection,
-        connection.cursor() as cursor,
-    ):
+    with database.transaction(url, name=mart.name, doing=f"building {mart.name}") as cursor:
         workspace.enter(cursor, run)
         cursor.execute("SET LOCAL work_mem = '128MB'")
         cursor.execute(f"DROP TABLE IF EXISTS {workspace.schema_of(run)}.{mart.name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pipeline.errors import ExitCode
 from scheduler import quarantine_text, report_text
@@ -14,9 +14,6 @@ from scheduler.commands import common
 from scheduler.commands.common import FEW_SAMPLES
 from scheduler.output import look_of, write
 from scheduler.screen import progress
-
-if TYPE_CHECKING:
-    pass
 
 #: How the day is named where it is refused.
 _DAY: Final = "DAY"
@@ -35,10 +32,11 @@ def show(day: str, *, check: str | None, rule: str | None, limit: int) -> int:
     """Some lines of a day with their reasons."""
     wanted = read_day(day, _DAY)
     settings = common.start()
+    from pipeline import archive
     from scheduler import repair
 
     shown = repair.quarantined_lines(settings, wanted, check=check, rule=rule, limit=limit)
-    archived = settings.deliveries_folder / f"{shown.run.delivery_sha256}.jsonl"
+    archived = archive.path_of(settings.deliveries_folder, shown.run.delivery_sha256 or "")
     write(quarantine_text.lines(shown, look_of(sys.stdout), archived=archived if archived.is_file() else None))
     return ExitCode.OK
 
