@@ -21,6 +21,7 @@ from gx import charts
 from gx.blocks import anchor
 from gx.charts import Chart, Series
 from gx.look import STATES, count, named, render
+from gx.published import INDEX
 from pipeline.check_ids import CHECK_IDS
 from pipeline.contract import Contract
 from pipeline.records import DaySummary, Verdict
@@ -32,12 +33,11 @@ from pipeline.words import MISSING, NO_VERDICT, NOT_DUE, PASSED, RELEASED, RUNNI
 if TYPE_CHECKING:
     from expectations_custom.rule import Check, RuleTable
 
-INDEX: Final = "index.html"
 #: Days the front page and the trends look back on.
 DAYS_BACK: Final = 90
 _MONTHS_SHOWN: Final = 3
 _DAYS_LISTED: Final = 31
-_WINDOWS: Final = (7, 30, 90)
+WINDOWS: Final = (7, 30, 90)
 _WEEK: Final = 7
 
 
@@ -128,7 +128,7 @@ def calendar(figures: Figures, newest: Told | None, place: Place) -> str:
         newest=None if run is None else _row(run.day, run, place) | {"sentence": newest.sentence if newest else ""},
         broken=newest.broken if newest else (),
         late=yesterday if run is not None and run.day < yesterday else None,
-        availability=[_available(figures, days) for days in _WINDOWS],
+        availability=[_available(figures, days) for days in WINDOWS],
         released=[_row(one.day, one, place) for one in figures.days if one.released_by],
         months=[_month(first, by_day, figures, place) for first in _months(figures)[:_MONTHS_SHOWN]],
         signs=(PASSED, *list(STATES.values())[1:], RELEASED, NO_VERDICT, MISSING),

@@ -21,7 +21,8 @@ from pipeline.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_SUFFIXES: Final = ("", ".gz", ".zst")
+#: What a day's file may end with beyond its name.
+SUFFIXES: Final = ("", ".gz", ".zst")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +43,7 @@ def find(settings: Settings, day: date) -> Landed | None:
     """
     plain = settings.event_file(day)
     marked = settings.source == "landing" and settings.landing_marker == "done"
-    found = (_look(plain.with_name(plain.name + suffix), marked=marked) for suffix in _SUFFIXES)
+    found = (_look(plain.with_name(plain.name + suffix), marked=marked) for suffix in SUFFIXES)
     return max((landed for landed in found if landed is not None), key=lambda landed: landed.changed_at, default=None)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from pipeline import archive, database, engines, failing, ledger, quarantine
+from pipeline import archive, database, engines, failing, landing, ledger, quarantine
 from pipeline import contract as contracts
 from pipeline.contract import Contract
 from pipeline.errors import DaygateError, ExitCode, SettingsError, StepFailed
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 STEP: Final = "spark-batch"
 #: What the aggregates are computed from.
 _NEEDED: Final = ("event_type", "user_id", "session_id", "timestamp", "platform", "product_id", "extra_data")
-_SUFFIXES: Final = ("", ".gz", ".zst")
 #: Staged bytes that go through Spark in one pass; from there on a pass costs more than its start.
 _PASS_BYTES: Final = 1 << 30
 
@@ -137,7 +136,8 @@ def _judged(settings: Settings, contract: Contract, day: date, source: Path, pro
     from pipeline.spark.aggregates import GoodDay
 
     plain = source / settings.event_file(day).name
-    file = next((path for path in (plain.with_name(plain.name + end) for end in _SUFFIXES) if path.exists()), plain)
+    forms = (plain.with_name(plain.name + suffix) for suffix in landing.SUFFIXES)
+    file = next(filter(Path.exists, forms), plain)
     # A cluster that is there takes the day's staging too, where its executors see the parts.
     engine = settings.engine if configuration.on_this_machine(settings.spark_master) else "spark"
     with judging.checking(settings, file, day=day, contract=contract, progress=progress, engine=engine) as (

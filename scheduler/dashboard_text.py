@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Final
 
 from gx.day_page import told
-from gx.pages import state_of
+from gx.pages import WINDOWS, state_of
 from pipeline.check_ids import CHECK_IDS
 from pipeline.records import CheckResult, DaySummary, Verdict
 from pipeline.site_figures import Figures
@@ -29,7 +29,6 @@ _SIGNS: Final[dict[State, tuple[str, str, Role]]] = {
 _STEPS: Final = "▁▂▃▄▅▆▇█"
 _PLAIN_STEPS: Final = "_.-~=+*#"
 _ALIGNS: Final[tuple[Align, ...]] = ("<", ">", "<", "<")
-_WINDOWS: Final = (7, 30, 90)
 
 
 def dashboard(figures: Figures, checks: Sequence[CheckResult], *, days: int, look: Look) -> str:
@@ -74,7 +73,7 @@ def _newest(run: DaySummary, checks: Sequence[CheckResult], look: Look) -> list[
 
 
 def _availability(figures: Figures, look: Look) -> list[str]:
-    found = [(days, figures.availability(days)) for days in _WINDOWS]
+    found = [(days, figures.availability(days)) for days in WINDOWS]
     words = [
         f"{days} days {percent(one.published, one.of) or '-'} ({one.published} of {one.of})" for days, one in found
     ]

@@ -175,6 +175,7 @@ class _Making:
         """The pages about many days; their cost does not grow."""
         from expectations_custom import checks, rules
         from gx import day_page, pages
+        from gx.published import INDEX
 
         contract = contracts.load(self._settings.contract)
         newest = next(iter(self._figures.days), None)
@@ -182,10 +183,10 @@ class _Making:
         if newest is not None:
             said = day_page.told(newest, quality_log.checks_of(self._connection, newest.run_id))
         return {
-            pages.INDEX: pages.calendar(self._figures, said, self.place(0)),
-            f"trends/{pages.INDEX}": pages.trends(self._figures, self.place(1)),
-            f"quarantine/{pages.INDEX}": pages.quarantine(self._figures, self.place(1)),
-            f"checks/{pages.INDEX}": pages.checks_page(
+            INDEX: pages.calendar(self._figures, said, self.place(0)),
+            f"trends/{INDEX}": pages.trends(self._figures, self.place(1)),
+            f"quarantine/{INDEX}": pages.quarantine(self._figures, self.place(1)),
+            f"checks/{INDEX}": pages.checks_page(
                 self._settings, contract, checks.CHECKS, rules.table(contract), self.place(1)
             ),
         }
