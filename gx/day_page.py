@@ -32,7 +32,7 @@ def day_page(found: DayFigures, place: Place) -> str:
         "days",
         run=run,
         state=state_of_run(run),
-        sentence=_sentence(run, found.checks),
+        sentence=sentence(run, found.checks),
         broken=_broken(found.checks),
         before=_neighbour(found.before, place),
         after=_neighbour(found.after, place),
@@ -53,7 +53,7 @@ def day_page(found: DayFigures, place: Place) -> str:
     )
 
 
-def _sentence(run: DaySummary, checks: Sequence[CheckResult]) -> str:
+def sentence(run: DaySummary, checks: Sequence[CheckResult]) -> str:
     """What was decided about a day, as a person would say it."""
     say = spoken()
     if run.verdict is None:
@@ -72,7 +72,7 @@ def _sentence(run: DaySummary, checks: Sequence[CheckResult]) -> str:
 
 def told(run: DaySummary, checks: Sequence[CheckResult]) -> Told:
     """A day in words, for the front page."""
-    return Told(sentence=_sentence(run, checks), broken=_broken(checks))
+    return Told(sentence=sentence(run, checks), broken=_broken(checks))
 
 
 def _broken(checks: Sequence[CheckResult]) -> tuple[str, ...]:
