@@ -376,11 +376,14 @@ def test_hostile_lines_are_shown_and_not_obeyed(here, capsys):
     ],
 )
 def test_a_line_that_is_no_event_is_explained_too(here, visits, capsys, line, said):
-    """There is nothing to validate, and the reason is told."""
+    """There is nothing to validate, and the reason is told; the document has its bytes, if there are any."""
     (here / NAME).write_bytes(line + b"\n" + visits)
     call(["check", NAME, "--explain", "1"])
 
     assert said in capsys.readouterr().out
+    call(["check", NAME, "--explain", "1", "--output-format", "json"])
+    document = json.loads(capsys.readouterr().out)
+    assert (document["raw"] is None) == (not line)
 
 
 def test_a_refused_file_leaves_no_document(here, capsys):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from expectations_custom.checks import CHECKS
 from expectations_custom.renderers import raised_type
 from gx import gate
 from gx.answers import answers_of, check_id
@@ -54,6 +55,17 @@ def test_a_good_day_passes_all_seven(session, checked):
     assert tuple(check.id for check in report.checks) == CHECK_IDS
     assert {check.verdict for check in report.checks} == {Verdict.PASS}
     assert (report.lines, report.good_lines, report.failing_lines) == (5, 5, 0)
+
+
+@pytest.mark.parametrize(
+    ("times", "why"), [(0, "could not be judged (0 results)"), (2, "could not be judged (2 results)")]
+)
+def test_a_check_that_came_back_never_or_twice_could_not_be_judged(session, checked, times, why):
+    """Neither answer is taken for the check's."""
+    check, answers = CHECKS[0], checked(*session().visit().events).report.checks[:1] * times
+    found = gate._found(check, list(answers), Settings(), None)
+
+    assert (found.verdict, found.error) == (Verdict.INCONCLUSIVE, why)
 
 
 def test_counts_are_of_lines_not_of_rules(session, checked):

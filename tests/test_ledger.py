@@ -8,9 +8,12 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
+from staged_days import ask
 
-from pipeline import database, ledger
-from pipeline.errors import BusyError
+from pipeline import aftermath, database, ledger, mart_tables, release, site_figures
+from pipeline.errors import BusyError, DatabaseError, SettingsError, StepFailed
+from pipeline.marts import all_marts
+from pipeline.records import Alert, Release
 
 DAY = date(2026, 1, 15)
 
@@ -201,3 +204,50 @@ def test_a_new_claim_sweeps_what_dead_runs_built(claim, connection):
         left = cursor.fetchall()
 
     assert left == [(f"build_{live.fence}",)]
+
+
+def close_dead(url, folder, after=0):
+    """What the service does once the process of a run is gone."""
+    return aftermath.close(
+        url, DAY, after=after, error="gone", failure="died", runs_folder=folder, trigger="tick",
+        alert_of=lambda run: Alert(kind="step_failed", day=DAY, dedupe_key=run.run_id),
+    )  # fmt: skip
+
+
+def test_a_dead_run_is_not_closed_while_another_process_holds_the_day(claim, database_url, tmp_path):
+    """Whoever runs it now writes its own end."""
+    run = claim()
+
+    assert close_dead(database_url, tmp_path) is None
+    assert ask(database_url, "SELECT run_id, status FROM pipeline_run_log") == [(run.run_id, "running")]
+
+
+def test_a_process_that_died_before_its_claim_is_an_attempt_of_its_own(database_url, tmp_path):
+    """Otherwise a day whose process cannot even start would be tried for ever, in silence."""
+    assert close_dead(database_url, tmp_path).kind == "step_failed"
+    assert ask(database_url, "SELECT attempt, status, error FROM pipeline_run_log") == [(1, "failed", "gone")]
+
+
+def test_a_question_that_always_has_an_answer_and_got_none_is_an_error(connection):
+    """Not None in the middle of something else."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1 WHERE false")
+        with pytest.raises(DatabaseError, match="no row where one was certain"):
+            database.one(cursor)
+
+
+def test_a_day_that_nobody_tried_has_no_figures(connection):
+    """And so no page."""
+    assert site_figures.day(connection, DAY) is None
+
+
+def test_a_release_of_a_run_that_is_not_there_does_nothing(connection):
+    """The ledger may be another one by now."""
+    with pytest.raises(StepFailed, match="Run gone is not in the ledger"):
+        release.require_same_answer(connection, Release(run_id="gone", by="Kim", reason="because"), None)
+
+
+def test_a_mart_that_does_not_name_its_columns_is_refused(connection):
+    """A file that is added has no table yet, and nobody could make one."""
+    with pytest.raises(SettingsError, match="its file does not name its columns"):
+        mart_tables.create(connection, (replace(all_marts()[0], name="mart_new", columns=()),))

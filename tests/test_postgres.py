@@ -19,7 +19,7 @@ import pytest
 from staged_days import discard
 
 from pipeline import postgres
-from pipeline.errors import SettingsError, TransientError
+from pipeline.errors import DatabaseError, SettingsError, TransientError
 
 #: Servers of its own.
 pytestmark = pytest.mark.long
@@ -124,6 +124,45 @@ def test_a_torn_pid_file_does_not_stop_the_start(home):
     (postgres.status(home).folder / "data" / "postmaster.pid").write_text("12")
 
     assert ask(postgres.ensure_running(home), "SELECT value FROM kept") == 1
+
+
+def test_a_password_that_is_not_the_servers_is_told(home):
+    """The file was restored from another house's backup."""
+    postgres.ensure_running(home)
+    file = postgres.status(home).folder / "password"
+    ours = file.read_text(encoding="utf-8")
+    file.write_text("theirs", encoding="utf-8")
+    try:
+        with pytest.raises(DatabaseError, match="refuses the password in") as refused:
+            postgres.ensure_running(home)
+    finally:
+        file.write_text(ours, encoding="utf-8")
+
+    assert "theirs" not in refused.value.message
+
+
+def test_a_lost_password_is_told_before_anything_is_started(home):
+    """Nobody could log in."""
+    postgres.stop(home)
+    file = postgres.status(home).folder / "password"
+    kept = file.rename(file.with_name("elsewhere"))
+    try:
+        with pytest.raises(DatabaseError, match="is missing, so nobody can log in"):
+            postgres.ensure_running(home)
+    finally:
+        kept.rename(file)
+
+
+def test_a_long_log_is_put_aside_at_the_next_start(home):
+    """Years of starts do not fill the disk: one older log is kept."""
+    postgres.stop(home)
+    log = postgres.status(home).folder / "server.log"
+    with log.open("ab") as file:
+        file.truncate(64 * 2**20)
+    postgres.ensure_running(home)
+
+    assert log.stat().st_size < 2**20
+    assert log.with_suffix(".log.1").exists()
 
 
 def test_a_taken_port_is_replaced(home):

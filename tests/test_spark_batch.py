@@ -8,6 +8,7 @@ import json
 import os
 import re
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,10 +19,11 @@ import pytest
 from pydantic import SecretStr
 
 from pipeline import contract, ledger, simulate
-from pipeline.errors import BusyError, ExitCode, StepFailed
+from pipeline.errors import BusyError, ExitCode, SettingsError, StepFailed
 from pipeline.failed_rows import spreadsheet_safe
 from pipeline.marts import read
 from pipeline.progress import Silent
+from pipeline.records import CheckReport, Verdict
 from pipeline.settings import Settings
 from pipeline.spark import output
 from pipeline.spark.aggregates import FOLDER, all_aggregates
@@ -360,3 +362,28 @@ def test_other_days_and_other_people_s_files_stay(tmp_path):
         "parquet/event_date=2026-01-16/part-00000.parquet": "funnel",
         "notes.txt": "funnel",
     }
+
+
+def test_a_contract_of_other_events_has_no_aggregates(tmp_path):
+    """They are of the shipped shop's fields; each that is missing is named."""
+    agreed = contract.load()
+    few = replace(agreed, fields=tuple(field for field in agreed.fields if field.name != "extra_data"))
+    with pytest.raises(SettingsError, match="declares no extra_data"):
+        batch._require_columns(few)
+
+
+def test_a_day_that_nobody_ran_or_could_judge_is_left_out_with_the_next_command(tmp_path):
+    """Neither is a FAIL: the exit code tells them apart."""
+    report = CheckReport(
+        verdict=Verdict.INCONCLUSIVE,
+        checks=(),
+        lines=1,
+        failing_lines=0,
+        failing=tmp_path,
+        problems=("one check came back twice",),
+    )
+    with pytest.raises(StepFailed, match=r"is INCONCLUSIVE and was left out \(one check came back twice\)"):
+        batch._require_pass(report, tmp_path / "x.jsonl", SIMULATED)
+
+    unknown = batch._not_published(None, SIMULATED)
+    assert (unknown.exit_code, "daygate run --date" in unknown.hint) == (ExitCode.INCONCLUSIVE, True)

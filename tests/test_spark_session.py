@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from pipeline.errors import SettingsError, StepFailed
 from pipeline.settings import Settings
-from pipeline.spark import configuration
+from pipeline.spark import cluster, configuration, gateway
 from pipeline.spark import session as sessions
 from pipeline.spark.place import take
 from pipeline.spark.tasks import on_executors
@@ -161,9 +161,9 @@ def test_masters_that_are_not(master):
 
 def test_another_cluster_gets_neither_loopback_nor_the_secret_of_ours(tmp_path):
     """What `make spark-up` wrote is for its own address; cores are told when they were chosen."""
-    cluster = tmp_path / "spark" / "cluster" / "cluster.properties"
-    cluster.parent.mkdir(parents=True)
-    configuration.write(cluster, {"spark.master": "spark://127.0.0.1:7077", "spark.authenticate.secret": "ours"})
+    known = cluster.of(tmp_path).properties
+    known.parent.mkdir(parents=True)
+    configuration.write(known, {"spark.master": "spark://127.0.0.1:7077", "spark.authenticate.secret": "ours"})
     ours = Settings(home=tmp_path, spark_master="spark://127.0.0.1:7077")
     theirs = Settings(home=tmp_path, spark_master="spark://far.example:7077", spark_executor_cores=3)
     here, there = configuration.of(ours, tmp_path), configuration.of(theirs, tmp_path)
@@ -174,6 +174,25 @@ def test_another_cluster_gets_neither_loopback_nor_the_secret_of_ours(tmp_path):
     assert "spark.driver.host" not in there
     assert "SPARK_LOCAL_IP" not in configuration.environment(theirs.spark_master, tmp_path)
     assert (there["spark.executor.cores"], "spark.executor.cores" in here) == ("3", False)
+
+
+def test_the_environment_is_as_it_was_once_java_runs(monkeypatch):
+    """What a person had set is set again, and what was not there is gone."""
+    monkeypatch.setenv("JAVA_HOME", "theirs")
+    monkeypatch.delenv("SPARK_LOCAL_IP", raising=False)
+    with gateway._environment({"JAVA_HOME": "ours", "SPARK_LOCAL_IP": "127.0.0.1"}):
+        assert (os.environ["JAVA_HOME"], os.environ["SPARK_LOCAL_IP"]) == ("ours", "127.0.0.1")
+
+    assert os.environ["JAVA_HOME"] == "theirs"
+    assert "SPARK_LOCAL_IP" not in os.environ
+
+
+def test_stopping_a_cluster_that_does_not_run_is_fine(monkeypatch, tmp_path, capsys):
+    """`make spark-down` may be repeated."""
+    monkeypatch.setenv("DAYGATE_HOME", str(tmp_path))
+
+    assert cluster.main(["down"]) == 0
+    assert capsys.readouterr().out == "0 processes stopped.\n"
 
 
 def test_nothing_to_do_needs_no_executors():

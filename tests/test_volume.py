@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 
 import pytest
@@ -97,6 +98,13 @@ def test_figures_are_those_of_the_delivery_as_it_came(tmp_path):
     made = stage_day(tmp_path, [*events, *orders])
 
     assert volume.measured(made.staged, CONTRACT) == {"events": 6, "users": 3, "orders": 2, "revenue": 500}
+
+
+def test_a_shop_without_orders_has_neither_orders_nor_revenue(tmp_path):
+    """Its contract knows no totals; events and users are counted all the same."""
+    made = stage_day(tmp_path, [event(1, user=1), event(2, user=2)])
+
+    assert volume.measured(made.staged, replace(CONTRACT, order_total=None)) == {"events": 2, "users": 2}
 
 
 @pytest.fixture
