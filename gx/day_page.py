@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ def day_page(found: DayFigures, place: Place) -> str:
         run=run,
         state=state_of_run(run),
         sentence=sentence(run, found.checks),
-        broken=_broken(found.checks),
+        broken=_broken(found.checks) + _added(found.report),
         before=_neighbour(found.before, place),
         after=_neighbour(found.after, place),
         later_blocked=run.is_current
@@ -90,6 +90,12 @@ def _broken(checks: Sequence[CheckResult]) -> tuple[str, ...]:
         for one in _check_lines(checks, None)
         if one.judged and not one.good
     )
+
+
+def _added(report: Mapping[str, Any]) -> tuple[str, ...]:
+    """Each guard and each expectation of one's own that did not pass, in a sentence."""
+    bad = [one["id"] for one in report.get("added") or () if one["verdict"] != Verdict.PASS]
+    return tuple(spoken()("day.added_bad", name=spoken().again(name)) for name in bad)
 
 
 def _check_lines(checks: Sequence[CheckResult], page: str | None) -> list[CheckLine]:

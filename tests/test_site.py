@@ -96,7 +96,10 @@ def test_a_page_made_from_the_ledger_names_the_added_expectation_that_failed(
     page = html5lib.parse(pages_of(elsewhere.site_folder)[f"runs/{run.run_id}/index.html"], namespaceHTMLElements=False)
     told = [" ".join(" ".join(item.itertext()).split()) for item in page.iterfind(".//ul[@class='others']/li")]
 
+    day_page = pages_of(settings.site_folder)[f"days/{day}/index.html"]
+
     assert run.status == "blocked"
+    assert "expect_column_values_to_not_be_null (referrer) did not pass." in day_page
     assert told == [
         "통과 한 줄 이상 있음",
         "통과 선언한 열이 모두 있음",
