@@ -20,6 +20,7 @@ import narwhals as nw
 import polars as pl
 import pyarrow as pa
 from polars import selectors
+from polars.io.plugins import register_io_source
 from pyarrow import parquet
 
 from expectations_custom import reasons
@@ -78,28 +79,27 @@ def evaluate(
     lazy = frame.lazy()
     lines: int = lazy.select(pl.len()).collect().item()
     helpers = [_helpers(lazy, windows, parts=-(-lines // _DEALT)) for windows in table.windows]
-    judge = _Judge(table, helpers)
-    count_columns = list(_count_columns(table))
     counts: Counter[str] = Counter()
     firsts: list[pl.DataFrame] = []
-    gathered = _Gathered(len(table.rules))
+    gathered = _Gathered(table)
     with _failing_file(failing) as write:
-        for start in range(0, lines, _STRETCH):
-            stretch = lazy.slice(start, _STRETCH).collect()
-            judged = judge(stretch)
-            counts.update(judged.select(*count_columns).row(0, named=True))
-            gathered.add(stretch, judged)
-            if gathered.lines < _GATHERED and start + _STRETCH < lines:
-                continue
-            broken, flags = gathered.taken()
-            failures = judge.failures(broken, flags)
+
+        def look_closer() -> None:
+            broken, failures = gathered.taken()
             write(failures)
             firsts.append(_first_of_each_rule(broken, failures, sample_lines))
+
+        for judged in _judged(_Stretches(lazy, lines, helpers), table):
+            counts.update(judged.select(pl.col(pl.Boolean).sum()).row(0, named=True))
+            gathered.add(judged)
+            if gathered.lines >= _GATHERED:
+                look_closer()
+        look_closer()
     return Outcomes(
         lines=lines,
-        checks={c.id: Counts(evaluated_rows=counts[f"n:{c.id}"], failed_rows=counts[f"x:{c.id}"]) for c in CHECKS},
+        checks={c.id: Counts(evaluated_rows=counts[f"a:{c.id}"], failed_rows=counts[f"x:{c.id}"]) for c in CHECKS},
         rules={
-            (rule.check, rule.id): Counts(evaluated_rows=counts[f"n{i}"], failed_rows=counts[f"x{i}"])
+            (rule.check, rule.id): Counts(evaluated_rows=counts[f"a{i}"], failed_rows=counts[f"x{i}"])
             for i, rule in enumerate(table.rules)
         },
         samples=samples(
@@ -125,30 +125,49 @@ def _helpers(frame: pl.LazyFrame, windows: Windows, *, parts: int) -> pl.DataFra
     return pl.concat(found).sort("line_no")
 
 
-class _Judge:
-    """Says of the lines of one stretch after another which rules apply and which are broken."""
+def _judged(stretches: _Stretches, table: RuleTable) -> Iterator[pl.DataFrame]:
+    """Lines with their helper columns and whether they pass.
 
-    def __init__(self, table: RuleTable, helpers: list[pl.DataFrame]) -> None:
-        self.table = table
+    Booleans for each rule, a{i} that it applies and x{i} that it applies and fails; the same for each check (a:id,
+    x:id); and `failing`, that the line fails at all.
+
+    One plan over all stretches, because to translate and optimize the rules takes a third as long as to judge a
+    stretch; polars judges several at once and hands them on in order.
+    """
+    flags = []
+    for i, rule in enumerate(table.rules):
+        applies, fails = rule.conditions()
+        flags += [applies.alias(f"a{i}"), (applies & fails).alias(f"x{i}")]
+    source = register_io_source(stretches.read, schema=stretches.schema)
+    rules: pl.LazyFrame = nw.from_native(source).with_columns(*flags).to_native()
+    failing = pl.any_horizontal(f"x{i}" for i in range(len(table.rules)))
+    plan = rules.with_columns(*_by_check(table), failing=failing)
+    yield from plan.collect_batches(maintain_order=True, engine="streaming")
+
+
+class _Stretches:
+    """The lines as the rules see them, with the helper columns, a stretch at a time."""
+
+    def __init__(self, lines: pl.LazyFrame, height: int, helpers: list[pl.DataFrame]) -> None:
+        self.lines = lines
+        self.height = height
         self.helpers = helpers
-        #: Made over the first stretch, whose schema all share.
-        self.flags: Prepared | None = None
-        self.reasons: dict[int, Prepared] = {}
+        added = {name: kind for found in helpers for name, kind in found.schema.items() if name != "line_no"}
+        texts = {name: pl.String() for name, kind in added.items() if kind == pl.Categorical}
+        self.schema = pl.Schema({**physical(lines).collect_schema(), **added, **texts})
 
-    def __call__(self, stretch: pl.DataFrame) -> pl.DataFrame:
-        """line_no and two booleans per rule, in any order: a{i} it applies, x{i} it applies and fails."""
-        frame = self.with_helpers(stretch)
-        if self.flags is None:
-            flags = []
-            for i, rule in enumerate(self.table.rules):
-                applies, fails = rule.conditions()
-                flags += [applies.alias(f"a{i}"), (applies & fails).alias(f"x{i}")]
-            self.flags = Prepared(frame.schema, ["line_no", *flags])
-        troubled = frame["problems"].is_not_null()
-        if not troubled.any():
-            return self.flags.over(frame)
-        # To look for a problem takes as long in a line that has none, unless no line of a frame has one.
-        return pl.concat([self.flags.over(frame.filter(lines)) for lines in (~troubled, troubled)])
+    def read(
+        self, columns: list[str] | None, predicate: pl.Expr | None, most: int | None, _: int | None
+    ) -> Iterator[pl.DataFrame]:
+        """What polars reads from when a plan over the lines is collected."""
+        if predicate is not None or most is not None:
+            raise NotImplementedError("rules look at all lines")
+        for start in range(0, self.height, _STRETCH):
+            frame = self.with_helpers(self.lines.slice(start, _STRETCH).collect())
+            frame = frame if columns is None else frame.select(columns)
+            # To look for a problem takes as long in a line that has none, unless no line of a frame has one.
+            troubled = frame["problems"].is_not_null()
+            yield from (frame.filter(~troubled), frame.filter(troubled)) if troubled.any() else (frame,)
 
     def with_helpers(self, stretch: pl.DataFrame) -> pl.DataFrame:
         """The stretch as the rules see it, with the helper columns of its lines."""
@@ -161,22 +180,44 @@ class _Judge:
             frame = frame.hstack(_beside(stretch["line_no"], mine).drop("line_no"))
         return frame
 
-    def failures(self, stretch: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
-        """Every failing line once per rule it breaks, in line order."""
-        found = [(i, judged[f"x{i}"]) for i in range(len(self.table.rules))]
-        parts = [self.failures_of(i, stretch.filter(failing)) for i, failing in found if failing.any()]
-        return pl.concat([_NO_FAILURES, *parts]).sort("line_no", maintain_order=True)
+
+class _Gathered:
+    """Failing lines of several stretches: looked at together, because each rule's look costs more than its lines."""
+
+    def __init__(self, table: RuleTable) -> None:
+        self.table = table
+        self.parts: list[pl.DataFrame] = []
+        self.lines = 0
+        #: What makes the reasons of a rule; made when it is first broken.
+        self.reasons: dict[int, Prepared] = {}
+
+    def add(self, judged: pl.DataFrame) -> None:
+        """Keep the failing ones of these lines."""
+        broken = judged.filter("failing")
+        if broken.height or not self.parts:  # the first gives the schema
+            self.parts.append(broken)
+            self.lines += broken.height
+
+    def taken(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The failing lines since the last time, and each once per rule it breaks; both in line order."""
+        if not self.parts:
+            return pl.DataFrame(schema={"line_no": pl.Int64, "event_id": pl.String}), _NO_FAILURES
+        lines = pl.concat(self.parts).sort("line_no")
+        self.parts, self.lines = [], 0
+        found = [self.failures_of(i, lines.filter(f"x{i}")) for i in range(len(self.table.rules))]
+        return lines, pl.concat([_NO_FAILURES, *found]).sort("line_no", maintain_order=True)
 
     def failures_of(self, number: int, lines: pl.DataFrame) -> pl.DataFrame:
         """The failing lines of one rule; which way they fail it is looked up for them alone."""
+        if lines.is_empty():
+            return _NO_FAILURES
         rule = self.table.rules[number]
-        frame = physical(lines.lazy()).collect()
         if number not in self.reasons:
             reason = reasons.reason(rule.causes, rule.says).alias("reason")
-            self.reasons[number] = Prepared(frame.schema, ["line_no", reason])
+            self.reasons[number] = Prepared(lines.schema, ["line_no", reason])
         return (
             self.reasons[number]
-            .over(frame)
+            .over(lines)
             .select(
                 "line_no",
                 check=pl.lit(rule.check),
@@ -185,28 +226,6 @@ class _Judge:
                 reason=pl.col("reason"),
             )
         )
-
-
-class _Gathered:
-    """Failing lines of several stretches: looked at together, because each rule's look costs more than its lines."""
-
-    def __init__(self, rules: int) -> None:
-        self.fails_any = pl.any_horizontal(f"x{i}" for i in range(rules))
-        self.parts: list[tuple[pl.DataFrame, pl.DataFrame]] = []
-        self.lines = 0
-
-    def add(self, stretch: pl.DataFrame, judged: pl.DataFrame) -> None:
-        """Keep the failing lines of a stretch."""
-        flags = judged.filter(self.fails_any).sort("line_no")
-        if flags.height or not self.parts:  # the first gives the schema
-            self.parts.append((stretch[stretch["line_no"].search_sorted(flags["line_no"])], flags))
-            self.lines += flags.height
-
-    def taken(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """The failing lines since the last time, and what each fails."""
-        lines, flags = (pl.concat(each) for each in zip(*self.parts, strict=True))
-        self.parts, self.lines = [], 0
-        return lines, flags
 
 
 def _beside(lines: pl.Series, found: pl.DataFrame) -> pl.DataFrame:
@@ -218,15 +237,12 @@ def _beside(lines: pl.Series, found: pl.DataFrame) -> pl.DataFrame:
     return found.select(pl.all().gather(rows.scatter(places, pl.Series(range(found.height), dtype=pl.UInt32))))
 
 
-def _count_columns(table: RuleTable) -> Iterator[pl.Expr]:
-    for i in range(len(table.rules)):
-        yield pl.col(f"a{i}").sum().alias(f"n{i}")
-        yield pl.col(f"x{i}").sum()
+def _by_check(table: RuleTable) -> Iterator[pl.Expr]:
     for check in CHECKS:
         numbers = [i for i, rule in enumerate(table.rules) if rule.check == check.id]
-        looked_at = pl.len() if check.all_lines else _any("a", numbers).sum()
-        yield looked_at.alias(f"n:{check.id}")
-        yield _any("x", numbers).sum().alias(f"x:{check.id}")
+        looked_at = pl.repeat(True, pl.len()) if check.all_lines else _any("a", numbers)
+        yield looked_at.alias(f"a:{check.id}")
+        yield _any("x", numbers).alias(f"x:{check.id}")
 
 
 def _any(prefix: str, numbers: list[int]) -> pl.Expr:

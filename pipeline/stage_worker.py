@@ -17,6 +17,7 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pipeline import heap
 from pipeline.contract import Contract
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def start(work: Work) -> None:
     os.environ["POLARS_MAX_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    heap.keep_blocks()
     _WORK[:] = [work]
 
 

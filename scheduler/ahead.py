@@ -10,6 +10,8 @@ import sys
 import threading
 from typing import Final
 
+from scheduler.postponed import postponed
+
 log = logging.getLogger(__name__)
 
 _GATE: Final = "gx.gate"
@@ -27,14 +29,16 @@ def import_gate() -> None:
 def have_gate() -> None:
     """Import the gate, if that is not done yet.
 
-    An eighth of the time would go into looking for garbage among what is imported, which stays to the end.
+    An eighth of the time would go into looking for garbage among what is imported, which stays to the end; a third
+    into libraries that only its expectations about distributions use, which none of the seven checks is.
     """
     if _GATE in sys.modules:
         return
     collecting = gc.isenabled()
     gc.disable()
     try:
-        importlib.import_module(_GATE)
+        with postponed("altair", "scipy.stats"):
+            importlib.import_module(_GATE)
         gc.freeze()
     finally:
         if collecting:

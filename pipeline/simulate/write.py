@@ -10,6 +10,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import TypeVar
 
+from pipeline import heap
 from pipeline.contract import Contract
 from pipeline.errors import SettingsError, StepFailed
 from pipeline.files import appearing
@@ -71,7 +72,8 @@ def generate(
             if on_progress is not None:
                 on_progress(done, len(plan))
 
-    size, sha256 = _write_atomically(output, chunks())
+    with heap.kept_blocks():
+        size, sha256 = _write_atomically(output, chunks())
     planted = {name: garden.planted[name] for name in faults}
     return Generated(path=output, day=day, lines=garden.lines, size=size, sha256=sha256, planted=planted)
 

@@ -1,0 +1,39 @@
+"""Libraries that another library imports for what is hardly ever used: they wait until somebody looks into them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+
+@contextmanager
+def postponed(*names: str) -> Iterator[None]:
+    """What is imported within the block gets stand-ins of these modules, which import the real ones when used.
+
+    Only modules that nobody has imported yet are stood in for, and after the block nothing finds a stand-in any
+    more: an `import` then means the real module. Whoever in the block imports a stand-in by name has it for good.
+
+    Args:
+        names: modules, none of them the parent of another.
+    """
+    stand_ins = {name: _StandIn(name) for name in names if name not in sys.modules}
+    sys.modules.update(stand_ins)
+    try:
+        yield
+    finally:
+        for name, stand_in in stand_ins.items():
+            if sys.modules.get(name) is stand_in:
+                del sys.modules[name]
+
+
+class _StandIn(ModuleType):
+    """Looks like a module and is asked for its attributes only when those of a module do not suffice."""
+
+    def __getattr__(self, name: str) -> Any:
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
