@@ -3,8 +3,9 @@
 Two paths, one meaning. Every line goes through a typed decoder that only judges it; a line that
 passes and that `parse_scan` does not suspect is read by polars as it stands. All others go through
 the exact judge (`parse_slow`), which writes their good values as a plain line, so that one reader
-builds all columns and rows stay in line order. The meaning is the exact judge's; a property test
-holds the fast path to it.
+builds all columns and rows stay in line order; so do lines of which fewer values were read than they
+have keys, when a key is there twice. The meaning is the exact judge's; a property test holds the fast
+path to it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from pipeline import order_details, timestamps
@@ -82,9 +84,10 @@ def parse_range(
     reader = _reader(contract)
     if first_offset == 0 and data.startswith(BOM):
         data, first_offset = data[len(BOM) :], len(BOM)
+    newlines = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
     frames, blank, unknown, place = [], 0, 0, 0
     while place < len(data):
-        end = _block_end(data, place)
+        end = _block_end(data, newlines, place)
         block = _Block(reader, data[place:end], first_line, first_offset + place, day)
         parsed = block.parse(exact=exact)
         frames.append(parsed.frame)
@@ -96,17 +99,15 @@ def parse_range(
     return Parsed(frame=frame, blank_lines=blank, lines_with_unknown_keys=unknown)
 
 
-def _block_end(data: bytes, place: int) -> int:
+def _block_end(data: bytes, newlines: npt.NDArray[np.int64], place: int) -> int:
     """Where the block of whole lines ends that begins at a place."""
-    end = data.rfind(b"\n", place, place + _BLOCK) + 1
-    if not end:  # a line longer than a block
-        end = data.find(b"\n", place) + 1 or len(data)
+    first, after = np.searchsorted(newlines, (place, place + _BLOCK)).tolist()
+    if after - first >= _BLOCK_LINES:
+        return int(newlines[first + _BLOCK_LINES - 1]) + 1
     if len(data) - place <= _BLOCK:
-        end = len(data)
-    if data.count(b"\n", place, end) > _BLOCK_LINES:
-        newlines = np.flatnonzero(np.frombuffer(data, np.uint8, end - place, place) == ord("\n"))
-        end = place + int(newlines[_BLOCK_LINES - 1]) + 1
-    return end
+        return len(data)
+    last = max(after - 1, first)  # the first only where a line is longer than a block
+    return int(newlines[last]) + 1 if last < len(newlines) else len(data)
 
 
 def too_long_line(*, line_no: int, byte_offset: int, byte_length: int, contract: Contract) -> Parsed:
@@ -124,8 +125,9 @@ class _Reader:
     contract: Contract
     names: frozenset[str]
     keys: KeyTable
-    #: Typed decoder: judges a line, its result is thrown away.
-    check: Any
+    #: Typed decoders: they judge a line, their result is thrown away. The strict one takes declared keys only.
+    strict: Any
+    lenient: Any
     #: What polars reads; numbers come as texts and become exact decimals.
     columns: dict[str, pl.DataType]
     schema: dict[str, pl.DataType]
@@ -145,14 +147,18 @@ def _reader(contract: Contract) -> _Reader:
 
 def _new_reader(contract: Contract) -> _Reader:
     types = {"string": str, "timestamp": str, "integer": _Int64, "number": _Int64}
-    event = msgspec.defstruct(
-        "Event", [(f.name, types[f.kind] | None, None) for f in contract.fields], gc=False, module=__name__
-    )
+    fields = [(f.name, types[f.kind] | None, None) for f in contract.fields]
+
+    def decoder(*, strict: bool) -> Any:
+        event = msgspec.defstruct("Event", fields, gc=False, forbid_unknown_fields=strict, module=__name__)
+        return msgspec.json.Decoder(event).decode
+
     return _Reader(
         contract=contract,
         names=frozenset(contract.names),
         keys=KeyTable.of(contract),
-        check=msgspec.json.Decoder(event).decode,
+        strict=decoder(strict=True),
+        lenient=decoder(strict=False),
         columns={f.name: pl.Int64() if f.kind == "integer" else pl.String() for f in contract.fields},
         schema=staged_schema(contract),
         instant=next(f.name for f in contract.fields if f.kind == "timestamp"),
@@ -175,7 +181,8 @@ class _Block:
         self.blank: list[int] = []
         #: What the exact judge said, by place in the block.
         self.judged: dict[int, Judged] = {}
-        self.unknown = 0
+        #: Lines with keys that are not declared (or are spelled otherwise) which polars reads: whether any is unknown.
+        self.plain: dict[int, bool] = {}
 
     def parse(self, *, exact: bool) -> Parsed:
         suspects = set(range(len(self.lines))) if exact else self.suspects()
@@ -187,11 +194,12 @@ class _Block:
         if frame is None:
             for index in set(range(len(self.lines))).difference(self.blank, self.judged):
                 self.judge(index)
-            self.unknown = 0
+            self.plain.clear()
             frame = self.columns()
         if frame is None:
             raise AssertionError("a line of good values was not readable")
-        unknown = self.unknown + sum(judged.unknown_keys for judged in self.judged.values())
+        frame = self.without_repeated_keys(frame)
+        unknown = sum(self.plain.values()) + sum(judged.unknown_keys for judged in self.judged.values())
         return Parsed(frame=self.finish(frame), blank_lines=len(self.blank), lines_with_unknown_keys=unknown)
 
     def judge(self, index: int) -> None:
@@ -200,21 +208,16 @@ class _Block:
     def suspects(self) -> set[int]:
         """Places of all lines the fast readers must not decide about (blank lines among them)."""
         suspect = self.found.suspect | (self.found.keys == 0) | (self.found.length > LINE_CAP)
-        suspect[self.not_accepted()] = True
-        for index in np.flatnonzero(self.found.undeclared & ~suspect).tolist():
-            keys = self.plain_keys(index)
-            if keys is None:
-                suspect[index] = True
-            else:
-                self.unknown += not keys <= self.reader.names
+        for index in self.not_accepted():
+            suspect[index] = suspect[index] or not self.is_plain(index)
         return set(np.flatnonzero(suspect).tolist())
 
     def not_accepted(self) -> list[int]:
-        """Places of lines that the typed decoder refuses.
+        """Places of lines that the strict decoder refuses.
 
-        It sees every byte that is no ASCII in a line without undeclared keys: such bytes stand in values only.
+        It sees every byte of the others that is no ASCII: such bytes stand in values only.
         """
-        check, bad = self.reader.check, []
+        check, bad = self.reader.strict, []
         left = enumerate(self.lines)
         while True:
             try:
@@ -224,6 +227,41 @@ class _Block:
                 bad.append(index)
             else:
                 return bad
+
+    def is_plain(self, index: int) -> bool:
+        """Whether a line has undeclared keys, or keys spelled otherwise, and nothing else to doubt; keeps which."""
+        try:
+            self.reader.lenient(self.lines[index])
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False
+        keys = self.plain_keys(index)
+        if keys is None:
+            return False
+        self.plain[index] = not keys <= self.reader.names
+        return True
+
+    def without_repeated_keys(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The fields as they were read, but for lines with a key twice: those by the exact judge."""
+        place = np.delete(np.arange(len(self.lines)), self.blank)
+        values = frame.select(pl.sum_horizontal(pl.all().is_not_null())).to_series().to_numpy()
+        sure = values == self.found.keys[place]
+        sure[np.isin(place, [*self.judged, *self.plain])] = True
+        rows = np.flatnonzero(~sure)
+        keys = self.found.identified(place[rows])
+        doubtful = [
+            row
+            for row, undeclared, repeated in zip(rows.tolist(), keys.undeclared, keys.repeated, strict=True)
+            if repeated or (undeclared and not self.is_plain(int(place[row])))
+        ]
+        if not doubtful:
+            return frame
+        for row in doubtful:
+            self.judge(int(place[row]))
+        lines = b"\n".join(self.judged[int(place[row])].json for row in doubtful)
+        exact = pl.read_ndjson(io.BytesIO(lines), schema=self.reader.columns)
+        order = np.arange(frame.height)
+        order[doubtful] = np.arange(frame.height, frame.height + len(doubtful))
+        return pl.concat([frame, exact])[order]
 
     def plain_keys(self, index: int) -> AbstractSet[str] | None:
         """The keys of a line that is flat, has no key twice and only ordinary values; else None."""

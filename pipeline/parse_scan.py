@@ -1,15 +1,18 @@
 """Byte scanning: which lines of a block may hide what the fast readers do not see.
 
-The fast path (msgspec judges types, polars reads columns) is blind to repeated keys, NUL escapes and
-whatever sits in undeclared keys. This module finds every line that could hold such a thing by looking
-at bytes only, for a whole block at once. A line that is not `suspect` here and that msgspec's typed
-decoder accepts is a flat object whose keys are all declared and each there once. Why:
+The fast path (msgspec judges types, polars reads columns) is blind to repeated keys and NUL escapes. This module
+finds every line that could hold such a thing by looking at bytes only, for a whole block at once. Of a line that is
+not `suspect` here and that msgspec's typed decoder accepts, all keys being declared, the number of keys is exact; as
+many values as keys were read from it, unless a key is there twice or a value is null. Why:
 
 * a key ends in `":` or `" :`; that, not preceded by a backslash, occurs nowhere else in valid JSON,
-* more white space before a colon, or two backslashes before the quote, make the line a suspect,
+* more white space before a colon, or two backslashes before the quote, make the line a suspect.
+
+Where the numbers differ, `Lines.identified` tells the keys apart:
+
 * a key is identified by its closing quote, its exact bytes and its opening quote; the byte before the
   opening quote must not be a backslash (the quote would belong to a longer, undeclared key),
-* an unidentified key marks the line `undeclared`; a declared key identified twice makes it a suspect.
+* a line with an unidentified key is `undeclared`; with a declared key identified twice it is `repeated`.
 """
 
 # ruff: noqa: PLR2004  (the numbers are ASCII codes and word sizes)
@@ -80,10 +83,35 @@ class Lines:
     #: Without the newline.
     length: Ints
     suspect: Flags
-    #: The line has a key the contract does not declare (or one that was not identified).
-    undeclared: Flags
     #: Keys at any depth; exact for lines that are no suspects.
     keys: Ints
+    _table: KeyTable
+    _padded: npt.NDArray[np.uint8]
+    #: Where keys end (their closing quotes), in order, by places of `_padded`.
+    _quotes: Ints
+
+    def identified(self, lines: Ints) -> Identified:
+        """What the keys of some lines are, given by ascending place."""
+        chosen = np.zeros(len(self.start), dtype=bool)
+        chosen[lines] = True
+        found = _identify(self._padded, self._quotes[np.repeat(chosen, self.keys)], self._table)
+        count = self.keys[lines]
+        first = np.cumsum(count) - count
+        undeclared = np.zeros(len(lines), dtype=bool)
+        filled = np.flatnonzero(count)
+        if len(filled):
+            undeclared[filled] = np.bitwise_or.reduceat(found < 0, first[filled])
+        return Identified(undeclared, _repeated(found, first, count))
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """What the keys of lines are, one entry per line."""
+
+    #: It has a key the contract does not declare (or one that was not identified).
+    undeclared: Flags
+    #: It has a declared key twice.
+    repeated: Flags
 
 
 def scan(block: bytes, table: KeyTable) -> Lines:
@@ -104,14 +132,8 @@ def scan(block: bytes, table: KeyTable) -> Lines:
     doubtful = quotes[escaped & (padded[quotes - 2] == _BACKSLASH)]
     suspect[_lines_of(doubtful - margin, start)] = True
     quotes = quotes[~escaped]
-
-    found = _identify(padded, quotes, table)
-    first = np.searchsorted(quotes, start + margin)
-    count = np.diff(np.append(first, len(quotes)))
-    undeclared = np.zeros(len(start), dtype=bool)
-    undeclared[_lines_of(quotes[found < 0] - margin, start)] = True
-    suspect |= _repeated(found, first, count)
-    return Lines(start, ends - start, suspect, undeclared, count)
+    keys = np.diff(np.searchsorted(quotes, np.append(start + margin, len(padded))))
+    return Lines(start, ends - start, suspect, keys, table, padded, quotes)
 
 
 def _before(padded: npt.NDArray[np.uint8], colons: Ints, start: Ints, margin: int, suspect: Flags) -> Ints:

@@ -65,7 +65,7 @@ def count(delivery: Delivery, length: int, offset: int) -> Piece:
     """Look at one piece."""
     with local.step_errors(), local.opened(delivery) as handle:
         data = local.read_exactly(delivery, handle, offset, min(length, delivery.size - offset))
-    newlines = data.count(b"\n")
+    newlines = local.newlines_in(data)
     return Piece(
         offset=offset,
         newlines=newlines,
