@@ -1,6 +1,7 @@
 """Which engine takes a delivery, and the steps that each does in its own way.
 
 `pandas` stands for one machine without Spark. What an engine staged it also judges, loads and quarantines.
+What reads columns is imported by the steps that do: until then worker processes could parse.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from pipeline import failing
-from pipeline import load as local_load
 from pipeline import stage as local_stage
 from pipeline.contract import Contract
-from pipeline.load import LoadReceipt
 from pipeline.progress import Progress
 from pipeline.records import CheckReport, Delivery, Engine, EngineChoice, Run, Staged
 from pipeline.settings import Settings
 from pipeline.spark import configuration
+
+if TYPE_CHECKING:
+    from pipeline.load import LoadReceipt
 
 
 def require(asked: EngineChoice) -> None:
@@ -85,6 +87,8 @@ def stage(
 
 def count_failing(settings: Settings, engine: Engine, listed: Path, critical: Collection[str]) -> int:
     """Failing lines that are kept out of the tables, counted where they were listed."""
+    from pipeline import failing  # noqa: PLC0415  # polars
+
     work, files = partial(failing.count, critical=critical), failing.files(listed)
     if engine == "pandas":
         return sum(map(work, files))
@@ -99,6 +103,8 @@ def load(
 ) -> LoadReceipt:
     """Load the good lines of a staged delivery; as `pipeline.load.load`."""
     if staged.engine == "pandas":
+        from pipeline import load as local_load  # noqa: PLC0415  # polars
+
         return local_load.load(url, run, staged, report, contract)
     from pipeline.spark import load, session  # noqa: PLC0415  # an extra
 

@@ -10,14 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from time import monotonic
-from typing import Literal
 
 from pipeline import (
     alert_text,
     database,
     engines,
-    findings,
     ledger,
     outbox,
     outbox_sender,
@@ -29,81 +26,15 @@ from pipeline import contract as contracts
 from pipeline.calibrate import Measured
 from pipeline.day import DayOrder, DayRunner, RunFailed
 from pipeline.errors import DaygateError
-from pipeline.failed_rows import write_failed_rows
 from pipeline.failpoints import failpoint
 from pipeline.progress import Progress
-from pipeline.records import Alert, CheckReport, DaySummary, Delivery, Engine, EngineChoice
+from pipeline.records import Alert, CheckReport, DaySummary, EngineChoice
 from pipeline.retry import patiently
 from pipeline.settings import Settings
 from scheduler import judging
 from scheduler.ahead import import_gate
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckOutcome:
-    """What `daygate check` found in one file."""
-
-    #: As given on the command line; hostile text.
-    file: str
-    delivery: Delivery
-    day: date
-    engine: Engine
-    report: CheckReport
-    seconds: float
-    #: index.html of the written page; None when none was asked for.
-    page: Path | None
-
-
-def check_file(
-    settings: Settings,
-    source: Path | Literal["-"],
-    *,
-    day: date,
-    engine: EngineChoice | None,
-    failed_rows: Path | None,
-    report_folder: Path | None,
-    progress: Progress,
-    in_common: bool = False,
-) -> CheckOutcome:
-    """Put one file through the seven checks; no database, nothing published.
-
-    Args:
-        engine: the one of the settings when None.
-        in_common: find out what the failing lines have in common, which takes another look at a file that fails.
-
-    Raises:
-        SettingsError: an engine that is not installed.
-        RefusedFile: the whole file is refused.
-    """
-    began = monotonic()
-    asked = engine or settings.engine
-    engines.require(asked)
-    contract = contracts.load(settings.contract)
-    with judging.checking(settings, source, day=day, contract=contract, progress=progress, engine=asked) as (
-        staged,
-        checked,
-    ):
-        report = findings.of_file(checked.report, staged, contract) if in_common else checked.report
-        if failed_rows is not None:
-            with progress.step("failed rows"):
-                write_failed_rows(staged, checked.report.failing, failed_rows)
-        page = None
-        if report_folder is not None:
-            with progress.step("report"):
-                page = judging.page(
-                    staged, checked, contract, run_id=None, folder=report_folder, language=settings.lang
-                )
-    return CheckOutcome(
-        file=str(source),
-        delivery=staged.delivery,
-        day=day,
-        engine=staged.engine,
-        report=report,
-        seconds=monotonic() - began,
-        page=page,
-    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

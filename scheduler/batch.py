@@ -27,7 +27,7 @@ from pipeline.records import CheckReport, DaySummary, Staged, Verdict
 from pipeline.settings import Settings
 from pipeline.spark import configuration, output
 from pipeline.spark import session as sessions
-from scheduler import app, judging
+from scheduler import app, checking
 
 if TYPE_CHECKING:
     from pipeline.spark.aggregates import GoodDay
@@ -140,7 +140,7 @@ def _judged(settings: Settings, contract: Contract, day: date, source: Path, pro
     file = next(filter(Path.exists, forms), plain)
     # A cluster that is there takes the day's staging too, where its executors see the parts.
     engine = settings.engine if configuration.on_this_machine(settings.spark_master) else "spark"
-    with judging.checking(settings, file, day=day, contract=contract, progress=progress, engine=engine) as (
+    with checking.checking(settings, file, day=day, contract=contract, progress=progress, engine=engine) as (
         staged,
         checked,
     ):

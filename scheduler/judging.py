@@ -1,4 +1,4 @@
-"""A staged file through the gate, and what is made of its answer: the report, its page, and the alerts.
+"""A run's staged day through the gate, and what is made of its answer: the report, its page, and the alerts.
 
 Great Expectations is imported when a file is judged, because it takes seconds.
 """
@@ -6,57 +6,27 @@ Great Expectations is imported when a file is judged, because it takes seconds.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pipeline import alerts, findings, hours
 from pipeline.contract import Contract
 from pipeline.day import DayOrder
 from pipeline.errors import DaygateError
 from pipeline.failpoints import failpoint
-from pipeline.progress import Progress
-from pipeline.records import Alert, CheckReport, EngineChoice, Release, Run, Staged, Verdict
+from pipeline.records import Alert, CheckReport, Run, Staged, Verdict
 from pipeline.settings import Settings
-from pipeline.words import Language
-from scheduler.ahead import have_gate, import_gate
-from scheduler.staging import staging
+from scheduler.ahead import have_gate
+from scheduler.checking import page
 
 if TYPE_CHECKING:
-    from gx.gate import Checked
+    pass
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-@contextmanager
-def checking(
-    settings: Settings,
-    source: Path | Literal["-"],
-    *,
-    day: date,
-    contract: Contract,
-    progress: Progress,
-    engine: EngineChoice = "auto",
-) -> Iterator[tuple[Staged, Checked]]:
-    """A file staged and judged in a temporary work folder that goes away with the block.
-
-    Raises:
-        RefusedFile: the whole file is refused.
-    """
-    with staging(
-        settings, source, day=day, contract=contract, progress=progress, engine=engine, meanwhile=import_gate
-    ) as (staged, folder):
-        with progress.step("check"):
-            have_gate()
-            from gx import gate
-
-            checked = gate.check(staged, settings=settings, contract=contract, folder=folder)
-        yield staged, checked
 
 
 def judge(
@@ -112,38 +82,6 @@ def _of_a_shut_gate(outbox: Path, run: Run, report: CheckReport) -> list[Alert]:
         )
         found = [told]
     return [alerts.with_findings(alert, report.findings) for alert in found]
-
-
-def page(
-    staged: Staged,
-    checked: Checked,
-    contract: Contract,
-    *,
-    run_id: str | None,
-    folder: Path,
-    language: Language,
-    release: Release | None = None,
-) -> Path:
-    """Write the page of a judged file into the folder; its index.html."""
-    from gx.site import PageFacts, render_page
-
-    report = checked.report
-    facts = PageFacts(
-        day=staged.day,
-        verdict=report.verdict,
-        run_id=run_id,
-        delivery_name=staged.delivery.name,
-        sha256=staged.delivery.sha256,
-        engine=staged.engine,
-        lines=report.lines,
-        good=report.good_lines,
-        failing=report.failing_lines,
-        contract_sha256=contract.sha256,
-        generated_at=datetime.now(UTC),
-        problems=report.problems,
-        release=release,
-    )
-    return render_page(checked.result, facts=facts, folder=folder, language=language)
 
 
 def tolerated(make: Callable[[], T]) -> T | None:

@@ -25,7 +25,7 @@ from pipeline.quarantine import QuarantineCount, QuarantinedLine
 from pipeline.records import CheckReport, DaySummary
 from pipeline.replay import Recovery
 from pipeline.settings import Settings
-from scheduler import app, judging
+from scheduler import app, checking
 from scheduler.app import RunOutcome
 
 #: Bytes of a quarantined line that a terminal is shown.
@@ -129,7 +129,7 @@ def replay_lines(settings: Settings, day: date, file: Path, *, dry_run: bool, pr
         replay.compose(delivery, places, corrections, corrected)
         if dry_run:
             contract = contracts.load(settings.contract)
-            with judging.checking(settings, corrected, day=day, contract=contract, progress=progress) as (_, checked):
+            with checking.checking(settings, corrected, day=day, contract=contract, progress=progress) as (_, checked):
                 found = replay.recovery(places, checked.report, limit=MOST_STILL)
             return Tried(report=checked.report, recovery=found)
         order = DayOrder(day=day, file=corrected, engine=run.engine, force=False, trigger="replay", follows=run.run_id)

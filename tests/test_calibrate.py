@@ -23,7 +23,7 @@ from pipeline.errors import SettingsError
 from pipeline.progress import Silent
 from pipeline.records import CheckResult, RuleResult, Verdict
 from pipeline.settings import Settings
-from scheduler import app, calibration_text
+from scheduler import app, calibration_text, checking
 from scheduler.boundary import call
 from scheduler.output import Look
 
@@ -291,7 +291,7 @@ def files(folder):
 
 def checks_that_shut(file):
     """Critical checks that fail a file under the settings of the folder one is in."""
-    found = app.check_file(
+    found = checking.check_file(
         all_settings.load(), file, day=FIRST, engine="auto", failed_rows=None, report_folder=None, progress=Silent()
     ).report
     shut = {check.id for check in found.checks if check.verdict is not Verdict.PASS and check.severity == "critical"}
@@ -386,7 +386,7 @@ def test_the_ledger_says_what_files_say(run_day, settings, shops):
     from_files = [
         Measured(
             day=FIRST + timedelta(days=number),
-            checks=app.check_file(
+            checks=checking.check_file(
                 ours, file, day=FIRST + timedelta(days=number), engine="auto", failed_rows=None, report_folder=None,
                 progress=Silent(),
             ).report.checks,

@@ -30,7 +30,7 @@ from pipeline.progress import Silent
 from pipeline.settings import Settings
 from pipeline.spark import stage
 from pipeline.spark.frames import staged_frame
-from scheduler import app, output_json
+from scheduler import app, checking, output_json
 
 pytest_plugins = ["spark_fixtures"]
 
@@ -53,7 +53,7 @@ def cases(tmp_path_factory):
 
 def answer(file: Path, engine: str, home: Path) -> tuple[dict, list[dict]]:
     """The document of `daygate check` and the rows of --failed-rows."""
-    outcome = app.check_file(
+    outcome = checking.check_file(
         Settings(home=home, sample_lines=100), file, day=DAY, engine=engine, failed_rows=home / f"{engine}.jsonl",
         report_folder=None, progress=Silent(),
     )  # fmt: skip

@@ -8,7 +8,7 @@ import pytest
 from conftest import DAY, Session, as_lines
 
 from pipeline.progress import Silent
-from scheduler import app, output_json
+from scheduler import app, checking, output_json
 
 pytest_plugins = ["spark_fixtures", "database_fixtures", "day_fixtures"]
 pytestmark = pytest.mark.spark
@@ -72,7 +72,7 @@ def test_what_thousands_of_lines_have_in_common_changes_no_answer(spark, setting
 
 def answer(file, engine, settings):
     """The document of `daygate check`."""
-    outcome = app.check_file(
+    outcome = checking.check_file(
         settings, file, day=DAY, engine=engine, failed_rows=None, report_folder=None, progress=Silent()
     )
     assert (outcome.engine, outcome.report.lines) == (engine, LINES)

@@ -71,14 +71,14 @@ def _dated(files: Sequence[str]) -> tuple[tuple[str, date], ...]:
 
 def _from_files(settings: Settings, dated: Sequence[tuple[str, date]]) -> tuple[list[Measured], list[int]]:
     """What the files measure, each content once, and the exit codes of those that could not be judged."""
-    from scheduler import app
+    from scheduler.checking import check_file
 
     found: dict[str, Measured] = {}
     codes: list[int] = []
     for file, day in dated:
         try:
             with progress() as shown:
-                outcome = app.check_file(
+                outcome = check_file(
                     settings.model_copy(update={"sample_lines": 0}),
                     Path(file),
                     day=day,

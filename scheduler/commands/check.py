@@ -23,7 +23,7 @@ from scheduler.screen import progress
 from scheduler.version import installed
 
 if TYPE_CHECKING:
-    from scheduler.app import CheckOutcome
+    from scheduler.checking import CheckOutcome
 
 STDIN: Final = "-"
 
@@ -150,10 +150,10 @@ def _outcome(
     *,
     in_common: bool,
 ) -> CheckOutcome:
-    from scheduler import app
+    from scheduler import checking
 
     with progress() as shown:
-        return app.check_file(
+        return checking.check_file(
             settings,
             _source(file),
             day=day,
