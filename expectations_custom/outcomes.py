@@ -20,7 +20,6 @@ import narwhals as nw
 import polars as pl
 import pyarrow as pa
 from polars import selectors
-from polars.io.plugins import register_io_source
 from pyarrow import parquet
 
 from expectations_custom import reasons
@@ -28,8 +27,9 @@ from expectations_custom.checks import CHECKS
 from expectations_custom.prepared import Prepared
 from expectations_custom.rule import RuleTable, Windows
 
-#: Lines judged at a time.
-_STRETCH: Final = 1 << 15
+#: Lines judged at a time, and of them on one core.
+_STRETCH: Final = 1 << 16
+_PIECE: Final = 1 << 14
 #: Failing lines looked at together, about.
 _GATHERED: Final = 1 << 15
 #: Lines whose windows are taken at a time, about.
@@ -79,6 +79,7 @@ def evaluate(
     lazy = frame.lazy()
     lines: int = lazy.select(pl.len()).collect().item()
     helpers = [_helpers(lazy, windows, parts=-(-lines // _DEALT)) for windows in table.windows]
+    judge = _Judge(table, helpers)
     counts: Counter[str] = Counter()
     firsts: list[pl.DataFrame] = []
     gathered = _Gathered(table)
@@ -89,7 +90,8 @@ def evaluate(
             write(failures)
             firsts.append(_first_of_each_rule(broken, failures, sample_lines))
 
-        for judged in _judged(_Stretches(lazy, lines, helpers), table):
+        for start in range(0, lines, _STRETCH):
+            judged = judge(lazy.slice(start, _STRETCH).collect())
             counts.update(judged.select(pl.col(pl.Boolean).sum()).row(0, named=True))
             gathered.add(judged)
             if gathered.lines >= _GATHERED:
@@ -125,49 +127,28 @@ def _helpers(frame: pl.LazyFrame, windows: Windows, *, parts: int) -> pl.DataFra
     return pl.concat(found).sort("line_no")
 
 
-def _judged(stretches: _Stretches, table: RuleTable) -> Iterator[pl.DataFrame]:
-    """Lines with their helper columns and whether they pass.
+class _Judge:
+    """Says of the lines of one stretch after another which rules apply and which are broken."""
 
-    Booleans for each rule, a{i} that it applies and x{i} that it applies and fails; the same for each check (a:id,
-    x:id); and `failing`, that the line fails at all.
-
-    One plan over all stretches, because to translate and optimize the rules takes a third as long as to judge a
-    stretch; polars judges several at once and hands them on in order.
-    """
-    flags = []
-    for i, rule in enumerate(table.rules):
-        applies, fails = rule.conditions()
-        flags += [applies.alias(f"a{i}"), (applies & fails).alias(f"x{i}")]
-    source = register_io_source(stretches.read, schema=stretches.schema)
-    rules: pl.LazyFrame = nw.from_native(source).with_columns(*flags).to_native()
-    failing = pl.any_horizontal(f"x{i}" for i in range(len(table.rules)))
-    plan = rules.with_columns(*_by_check(table), failing=failing)
-    yield from plan.collect_batches(maintain_order=True, engine="streaming")
-
-
-class _Stretches:
-    """The lines as the rules see them, with the helper columns, a stretch at a time."""
-
-    def __init__(self, lines: pl.LazyFrame, height: int, helpers: list[pl.DataFrame]) -> None:
-        self.lines = lines
-        self.height = height
+    def __init__(self, table: RuleTable, helpers: list[pl.DataFrame]) -> None:
+        self.table = table
         self.helpers = helpers
-        added = {name: kind for found in helpers for name, kind in found.schema.items() if name != "line_no"}
-        texts = {name: pl.String() for name, kind in added.items() if kind == pl.Categorical}
-        self.schema = pl.Schema({**physical(lines).collect_schema(), **added, **texts})
+        #: Made over the first stretch, whose schema all share.
+        self.plan: Prepared | None = None
 
-    def read(
-        self, columns: list[str] | None, predicate: pl.Expr | None, most: int | None, _: int | None
-    ) -> Iterator[pl.DataFrame]:
-        """What polars reads from when a plan over the lines is collected."""
-        if predicate is not None or most is not None:
-            raise NotImplementedError("rules look at all lines")
-        for start in range(0, self.height, _STRETCH):
-            frame = self.with_helpers(self.lines.slice(start, _STRETCH).collect())
-            frame = frame if columns is None else frame.select(columns)
-            # To look for a problem takes as long in a line that has none, unless no line of a frame has one.
-            troubled = frame["problems"].is_not_null()
-            yield from (frame.filter(~troubled), frame.filter(troubled)) if troubled.any() else (frame,)
+    def __call__(self, stretch: pl.DataFrame) -> pl.DataFrame:
+        """The lines with their helper columns and, in any order, whether they pass.
+
+        Booleans for each rule, a{i} that it applies and x{i} that it applies and fails; the same for each check
+        (a:id, x:id); and `failing`, that the line fails at all.
+        """
+        frame = self.with_helpers(stretch)
+        if self.plan is None:
+            self.plan = Prepared(frame.schema, [nw.all(), *_flags(self.table)], then=list(_by_check(self.table)))
+        # To look for a problem takes as long in a line that has none, unless no line of a frame has one.
+        troubled = frame["problems"].is_not_null()
+        frames = (frame.filter(~troubled), frame.filter(troubled)) if troubled.any() else (frame,)
+        return self.plan.over(*(piece for one in frames for piece in one.iter_slices(_PIECE)))
 
     def with_helpers(self, stretch: pl.DataFrame) -> pl.DataFrame:
         """The stretch as the rules see it, with the helper columns of its lines."""
@@ -237,15 +218,22 @@ def _beside(lines: pl.Series, found: pl.DataFrame) -> pl.DataFrame:
     return found.select(pl.all().gather(rows.scatter(places, pl.Series(range(found.height), dtype=pl.UInt32))))
 
 
+def _flags(table: RuleTable) -> Iterator[nw.Expr]:
+    for i, rule in enumerate(table.rules):
+        applies, fails = rule.conditions()
+        yield from (applies.alias(f"a{i}"), (applies & fails).alias(f"x{i}"))
+
+
 def _by_check(table: RuleTable) -> Iterator[pl.Expr]:
     for check in CHECKS:
         numbers = [i for i, rule in enumerate(table.rules) if rule.check == check.id]
         looked_at = pl.repeat(True, pl.len()) if check.all_lines else _any("a", numbers)
         yield looked_at.alias(f"a:{check.id}")
         yield _any("x", numbers).alias(f"x:{check.id}")
+    yield _any("x", range(len(table.rules))).alias("failing")
 
 
-def _any(prefix: str, numbers: list[int]) -> pl.Expr:
+def _any(prefix: str, numbers: Iterable[int]) -> pl.Expr:
     """Whether any of those columns is true; false for a check without rules in this contract."""
     return reduce(or_, [pl.col(f"{prefix}{i}") for i in numbers], pl.repeat(False, pl.len()))
 

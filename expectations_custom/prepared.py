@@ -16,18 +16,20 @@ from polars.io.plugins import register_io_source
 class Prepared:
     """A selection over frames of one schema; not for several threads at once."""
 
-    def __init__(self, schema: pl.Schema, selection: Sequence[str | nw.Expr]) -> None:
-        self._frame: pl.DataFrame | None = None
+    def __init__(self, schema: pl.Schema, selection: Sequence[str | nw.Expr], *, then: Sequence[pl.Expr] = ()) -> None:
+        """Translate the selection, and what is added to its columns."""
+        self._frames: tuple[pl.DataFrame, ...] = ()
         source = register_io_source(self._read, schema=schema)
-        self._plan: pl.LazyFrame = nw.from_native(source).select(*selection).to_native()
+        selected: pl.LazyFrame = nw.from_native(source).select(*selection).to_native()
+        self._plan = selected.with_columns(*then)
 
-    def over(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """The selection of this frame."""
-        self._frame = frame
+    def over(self, *frames: pl.DataFrame) -> pl.DataFrame:
+        """The selection of these frames, in one; each is evaluated on a core of its own."""
+        self._frames = frames
         try:
-            return self._plan.collect()
+            return self._plan.collect(engine="streaming")
         finally:
-            self._frame = None
+            self._frames = ()
 
     def _read(
         self,
@@ -37,11 +39,11 @@ class Prepared:
         _: int | None,
     ) -> Iterator[pl.DataFrame]:
         """What polars reads from when the plan is collected."""
-        frame = self._frame
-        if frame is None:
+        if not self._frames:
             raise RuntimeError("a prepared selection is evaluated by `over`")
-        if columns is not None:
-            frame = frame.select(columns)
-        if most_rows is not None:
-            frame = frame.head(most_rows)
-        yield frame if predicate is None else frame.filter(predicate)
+        for frame in self._frames:
+            wanted = frame if columns is None else frame.select(columns)
+            if most_rows is not None:
+                wanted = wanted.head(most_rows)
+                most_rows -= wanted.height
+            yield wanted if predicate is None else wanted.filter(predicate)

@@ -19,6 +19,7 @@ def test_a_selection_is_of_the_frame_it_is_asked_about():
     assert prepared.over(FIRST).rows() == [(1, False), (2, False), (3, True)]
     assert prepared.over(SECOND).rows() == [(4, True), (5, True)]
     assert prepared.over(FIRST[:0]).rows() == []
+    assert prepared.over(FIRST, SECOND)["is_b"].to_list() == [False, False, True, True, True]
 
 
 def test_a_selection_without_a_frame_is_refused():
@@ -27,6 +28,13 @@ def test_a_selection_without_a_frame_is_refused():
 
     with pytest.raises(RuntimeError, match="evaluated by `over`"):
         prepared._plan.collect()
+
+
+def test_what_is_added_sees_what_was_selected():
+    """The second step is in polars' own words."""
+    prepared = Prepared(FIRST.schema, ["line_no"], then=[(pl.col("line_no") * 2).alias("twice")])
+
+    assert prepared.over(FIRST, SECOND)["twice"].to_list() == [2, 4, 6, 8, 10]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +56,7 @@ def test_what_polars_pushes_down_to_the_source_holds(narrowed, rows):
 def test_the_source_gives_what_polars_asks_of_it():
     """Some columns, the first lines, or the lines of a condition; polars asks in threads of its own."""
     prepared = Prepared(FIRST.schema, ["line_no"])
-    prepared._frame = FIRST
+    prepared._frames = (FIRST,)
     asked = [(None, None, None), (["text"], None, 2), (None, pl.col("line_no") > 1, None)]
     (everything,), (some,), (later,) = (list(prepared._read(*words, None)) for words in asked)
 
