@@ -37,7 +37,8 @@ LARGE: Final = 8 << 20
 MOST_RATIO: Final = 100
 #: The ratio is not judged before this much came out.
 _RATIO_FROM: Final = 16 << 20
-_BLOCK: Final = 1 << 20
+#: Bytes read at once. Where another thread imports, each reading waits its turn.
+_BLOCK: Final = 4 << 20
 _TEMPORARY: Final = ".taking-"
 #: Nobody takes a delivery for longer.
 _STALE_SECONDS: Final = 86_400
