@@ -26,9 +26,10 @@ from expectations_custom import reasons
 from expectations_custom.checks import CHECKS
 from expectations_custom.prepared import Prepared
 from expectations_custom.rule import RuleTable, Windows
+from pipeline.ahead import ahead
 
 #: Lines judged at a time, and of them on one core.
-_STRETCH: Final = 1 << 16
+_STRETCH: Final = 1 << 15
 _PIECE: Final = 1 << 14
 #: Failing lines looked at together, about.
 _GATHERED: Final = 1 << 15
@@ -90,8 +91,8 @@ def evaluate(
             write(failures)
             firsts.append(_first_of_each_rule(broken, failures, sample_lines))
 
-        for start in range(0, lines, _STRETCH):
-            judged = judge(lazy.slice(start, _STRETCH).collect())
+        starts = range(0, lines, _STRETCH)
+        for judged in ahead(judge(lazy.slice(start, _STRETCH).collect()) for start in starts):
             counts.update(judged.select(pl.col(pl.Boolean).sum()).row(0, named=True))
             gathered.add(judged)
             if gathered.lines >= _GATHERED:

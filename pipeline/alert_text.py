@@ -116,7 +116,10 @@ def _gate_failed(alert: Alert, say: Words) -> tuple[str, list[str]]:
     facts: _Facts = alert.facts
     checks: Sequence[_Facts] = facts["checks"]
     blocking = [check for check in checks if check["severity"] == "critical"]
-    found = say("alert.gate_found", failed=len(blocking), of=facts["all_checks"], lines=_count(facts["lines"]))
+    if blocking or facts["problems"]:
+        found = say("alert.gate_found", failed=len(blocking), of=facts["all_checks"], lines=_count(facts["lines"]))
+    else:
+        found = say("alert.gate_volume", lines=_count(facts["lines"]))
     if facts["failing_lines"] is not None:
         found += " " + say("alert.gate_quarantined", lines=_count(facts["failing_lines"]))
     said = [

@@ -26,10 +26,8 @@ import polars as pl
 from pipeline import order_details, timestamps
 from pipeline.contract import Contract, Kind
 from pipeline.parse_scan import KeyTable, Lines, scan
-from pipeline.parse_slow import INT64, LINE_CAP, SCALE, Judged, judge, refused
+from pipeline.parse_slow import INT64, LINE_CAP, MOST_LINES, SCALE, Judged, judge, refused
 
-#: Most lines of a delivery: line numbers share a 63-bit order key with the microsecond of the day.
-MOST_LINES: Final = 2**26 - 1
 DAY_MICROSECONDS: Final = 86_400_000_000
 MONEY: Final = pl.Decimal(38, SCALE)
 INSTANT: Final = pl.Datetime("us", "UTC")

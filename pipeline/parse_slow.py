@@ -14,6 +14,8 @@ from typing import Any, Final, NoReturn
 
 from pipeline.contract import Contract, Field
 
+#: Most lines of a delivery: line numbers share a 63-bit order key with the microsecond of the day.
+MOST_LINES: Final = 2**26 - 1
 LINE_CAP: Final = 1 << 20
 DEPTH_CAP: Final = 64
 KEYS_CAP: Final = 1000

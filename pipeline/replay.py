@@ -21,7 +21,8 @@ from pipeline.delivery import verify_unchanged
 from pipeline.errors import RefusedFile
 from pipeline.failing import scan
 from pipeline.kept_out import kept_out
-from pipeline.parse import BOM, MOST_LINES
+from pipeline.parse import BOM
+from pipeline.parse_slow import MOST_LINES
 from pipeline.quarantine import Reason
 from pipeline.records import CheckReport, Delivery
 

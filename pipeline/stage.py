@@ -23,6 +23,7 @@ from pipeline import stage_worker
 from pipeline.contract import Contract
 from pipeline.errors import RefusedFile, StepFailed
 from pipeline.failpoints import failpoint
+from pipeline.parse_slow import MOST_LINES
 from pipeline.records import Delivery, Engine, Staged
 from pipeline.stage_worker import Part, Range
 
@@ -32,11 +33,10 @@ RANGE: Final = 16 << 20
 RANGE_LINES: Final = 1 << 18
 #: Smaller deliveries are parsed here; starting a worker costs more.
 IN_PROCESS: Final = 8 << 20
-MOST_LINES: Final = 2**26 - 1
 #: Bytes read at once where only newlines matter.
 _PIECE: Final = 4 << 20
 
-Progress = Callable[[int, int], None]
+OnProgress = Callable[[int, int], None]
 
 
 def stage(
@@ -46,7 +46,7 @@ def stage(
     contract: Contract,
     folder: Path,
     workers: int,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
     meanwhile: Callable[[], None] | None = None,
     range_bytes: int = RANGE,
 ) -> Staged:

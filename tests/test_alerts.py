@@ -166,6 +166,14 @@ def test_a_closed_gate_tells_name_rate_worst_rule_count_and_two_lines() -> None:
     )
 
 
+def test_a_day_that_its_volume_blocks_says_so_and_counts_no_check() -> None:
+    """Seven checks passed and the day is closed all the same: nobody must look for the failing check."""
+    said = compose(with_findings(closed_gate(check("order_total", failed=0)), found())).text
+
+    assert "No check blocks this day, its volume does (1,000 lines). Nothing of this day is published." in said
+    assert "checks did not pass" not in said
+
+
 def test_a_failing_check_without_a_worst_rule_or_samples_leaves_them_out() -> None:
     """An expectation of a shop's own has neither."""
     said = compose(closed_gate(check("value_ranges", rules=(), samples=()))).text

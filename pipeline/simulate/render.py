@@ -55,11 +55,11 @@ class Renderer:
         pieces = plan.pieces[begin:end]
         frame = pl.DataFrame(
             {
-                "event": uuids(plan.ids[begin:end]),
+                "event": _uuids(plan.ids[begin:end]),
                 "role": self.roles.gather(plan.role[begin:end]),
                 "user": self.users.gather(user),
-                "session": uuids(plan.session_words[session]),
-                "time": clock(plan.time[begin:end]),
+                "session": _uuids(plan.session_words[session]),
+                "time": _clock(plan.time[begin:end]),
                 "profile": self.profiles.gather(self.profile_of_user[user]),
                 **{f"piece{column}": self.texts.gather(pieces[:, column]) for column in range(4)},
             }
@@ -95,7 +95,7 @@ def data(lines: pl.Series) -> memoryview:
     return memoryview(array.buffers()[2])[int(offsets[first]) : int(offsets[last])]
 
 
-def uuids(words: Words) -> pl.Series:
+def _uuids(words: Words) -> pl.Series:
     """Random 128-bit numbers, shape (n, 2), as lower-case version 4 UUIDs."""
     octets = words.astype(">u8").view(np.uint8).reshape(-1, 16)
     octets[:, 6] = octets[:, 6] & 0x0F | 0x40
@@ -107,7 +107,7 @@ def uuids(words: Words) -> pl.Series:
     return _fixed_width(text)
 
 
-def clock(milliseconds: npt.NDArray[np.int32]) -> pl.Series:
+def _clock(milliseconds: npt.NDArray[np.int32]) -> pl.Series:
     """`HH:MM:SS.mmm` of milliseconds since midnight."""
     text = np.empty((len(milliseconds), 12), np.uint8)
     text[:, [2, 5]], text[:, 8] = ord(":"), ord(".")

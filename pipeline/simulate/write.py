@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import TypeVar
 
 from pipeline import heap
+from pipeline.ahead import ahead
 from pipeline.contract import Contract
 from pipeline.errors import SettingsError, StepFailed
 from pipeline.files import appearing
+from pipeline.parse_slow import MOST_LINES
 from pipeline.simulate import pieces, shop
 from pipeline.simulate.plan import Planner
 from pipeline.simulate.plant import Garden, Ground, check_faults
 from pipeline.simulate.population import Population
 from pipeline.simulate.render import Renderer, data
 from pipeline.zone import ZONE
-
-Thing = TypeVar("Thing")
-
-#: One more than the lines a delivery can have.
-MOST_EVENTS = 1 << 26
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +62,7 @@ def generate(
             yield begin + len(lines), data(garden.damaged(begin, lines))
 
     def chunks() -> Iterator[memoryview]:
-        for done, chunk in _ahead(made()):
+        for done, chunk in ahead(made()):
             yield chunk
             if on_progress is not None:
                 on_progress(done, len(plan))
@@ -89,17 +84,8 @@ def _check_arguments(
         raise SettingsError(f"users must be between 1 and {user_numbers - 1}, got {users}.")
     if seed < 0:
         raise SettingsError(f"seed must not be negative, got {seed}.")
-    if events is not None and not 1 <= events < MOST_EVENTS:
-        raise SettingsError(f"events must be between 1 and {MOST_EVENTS - 1}, got {events}.")
-
-
-def _ahead(things: Iterator[Thing]) -> Iterator[Thing]:
-    """The same, each made in a thread while the one before is hashed and written."""
-    with ThreadPoolExecutor(1, "render") as thread:
-        coming = thread.submit(next, things, None)
-        while (thing := coming.result()) is not None:
-            coming = thread.submit(next, things, None)
-            yield thing
+    if events is not None and not 1 <= events <= MOST_LINES:
+        raise SettingsError(f"events must be between 1 and {MOST_LINES}, got {events}.")
 
 
 def _write_atomically(path: Path, chunks: Iterable[memoryview]) -> tuple[int, str]:

@@ -44,7 +44,7 @@ def stage(
     day: date,
     contract: Contract,
     folder: Path,
-    on_progress: local.Progress | None = None,
+    on_progress: local.OnProgress | None = None,
     range_bytes: int = local.RANGE,
 ) -> Staged:
     """As `pipeline.stage.stage`, on the executors; errors likewise, and those of Spark."""
