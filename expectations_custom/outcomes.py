@@ -176,7 +176,7 @@ class _Gathered:
     def add(self, judged: pl.DataFrame) -> None:
         """Keep the failing ones of these lines."""
         broken = judged.filter("failing")
-        if broken.height or not self.parts:  # the first gives the schema
+        if broken.height:
             self.parts.append(broken)
             self.lines += broken.height
 

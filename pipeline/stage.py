@@ -197,7 +197,7 @@ def _ranges(delivery: Delivery, range_bytes: int) -> Iterator[Range]:
 
 
 def newlines_in(data: bytes | memoryview) -> int:
-    """Newlines in the bytes, in a quarter of the time that `bytes.count` takes."""
+    """Newlines in the bytes, in less than half the time that `bytes.count` takes."""
     import numpy as np  # noqa: PLC0415  # takes a while, as does all that is imported before workers parse
 
     return int(np.count_nonzero(np.frombuffer(data, np.uint8) == ord("\n")))
@@ -205,8 +205,6 @@ def newlines_in(data: bytes | memoryview) -> int:
 
 def many_lines_ends(data: bytes) -> list[int]:
     """Where every `RANGE_LINES`-th line of the bytes ends."""
-    if newlines_in(data) < RANGE_LINES:
-        return []
     import numpy as np  # noqa: PLC0415
 
     newlines = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from pipeline import alerts, findings, hours
 from pipeline.contract import Contract
@@ -20,9 +20,6 @@ from pipeline.records import Alert, CheckReport, Run, Staged, Verdict
 from pipeline.settings import Settings
 from scheduler.ahead import have_gate
 from scheduler.checking import page
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 

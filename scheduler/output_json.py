@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import date
 
-from pipeline.records import CheckReport, CheckResult
+from pipeline.records import CheckReport, CheckResult, Verdict
 
 Document = dict[str, object]
 
@@ -28,7 +28,7 @@ def check_document(
         "seconds": round(seconds, 3),
         "checks": [_check(check) for check in report.checks],
     }
-    added = [one for one in report.broken if one in report.added]
+    added = [one for one in report.added if one.verdict is not Verdict.PASS]
     if added:
         document["added"] = [{"id": one.id, "severity": one.severity, "verdict": one.verdict.value} for one in added]
     return document

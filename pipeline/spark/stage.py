@@ -71,7 +71,7 @@ def count(delivery: Delivery, length: int, offset: int) -> Piece:
         newlines=newlines,
         first_end=offset + data.find(b"\n") + 1 if newlines else None,
         last_end=offset + data.rfind(b"\n") + 1 if newlines else None,
-        many_ends=tuple(offset + end for end in local.many_lines_ends(data)),
+        many_ends=tuple(offset + end for end in local.many_lines_ends(data)) if newlines >= local.RANGE_LINES else (),
     )
 
 
