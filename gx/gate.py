@@ -13,6 +13,7 @@ import polars as pl
 from great_expectations.checkpoint import Checkpoint
 from great_expectations.checkpoint.actions import ValidationAction
 from great_expectations.checkpoint.checkpoint import CheckpointResult
+from great_expectations.compatibility import pyspark
 from great_expectations.core.batch_definition import BatchDefinition
 from great_expectations.core.expectation_suite import ExpectationSuite
 from great_expectations.core.expectation_validation_result import ExpectationValidationResult
@@ -95,7 +96,14 @@ def frame(staged: Staged, contract: Contract) -> pd.DataFrame:
 
 
 def _spark_frame(staged: Staged, settings: Settings, contract: Contract) -> Any:
-    """The same as a Spark DataFrame."""
+    """The same as a Spark DataFrame.
+
+    Raises:
+        RuntimeError: Great Expectations was imported where Spark was not to be had, and would judge nothing.
+    """
+    known: Any = pyspark.SparkSession  # or a stand-in, which is false
+    if not known:
+        raise RuntimeError("the gate was imported without Spark")
     from pipeline.spark import frames, session  # noqa: PLC0415  # an extra
 
     with session.session(settings) as spark, session.failures("check", settings):

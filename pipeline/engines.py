@@ -6,13 +6,13 @@ What reads columns is imported by the steps that do: until then worker processes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pipeline import stage as local_stage
 from pipeline.contract import Contract
@@ -40,6 +40,25 @@ def choose(asked: EngineChoice, settings: Settings, delivery: Delivery) -> Engin
     if asked != "auto":
         return asked
     return "spark" if delivery.size >= settings.spark_from_bytes and configuration.installed() else "pandas"
+
+
+def settled(asked: EngineChoice, settings: Settings, sources: Iterable[Path | Literal["-"]]) -> EngineChoice:
+    """What was asked for; pandas where that is auto, which takes it for every one of these files as they look now.
+
+    Whoever then imports Great Expectations can leave out what it has for Spark.
+    """
+    if asked == "auto" and all(_is_small(source, settings.spark_from_bytes) for source in sources):
+        return "pandas"
+    return asked
+
+
+def _is_small(source: Path | Literal["-"], most_bytes: int) -> bool:
+    if source == "-" or source.suffix != ".jsonl":
+        return False
+    try:
+        return source.stat().st_size < most_bytes
+    except OSError:  # told when it is read
+        return False
 
 
 @contextmanager

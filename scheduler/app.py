@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from pipeline import (
@@ -85,7 +86,7 @@ def run_order(settings: Settings, order: DayOrder, *, progress: Progress) -> Run
         database_url=url,
         gate=lambda staged, run: judging.judge(staged, run, settings, contract, order, url),
         progress=progress,
-        meanwhile=import_gate,
+        meanwhile=partial(import_gate, spark=order.engine != "pandas"),
     )
     try:
         outcome = runner.run(order)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Literal
@@ -110,11 +111,13 @@ def checking(
     Raises:
         RefusedFile: the whole file is refused.
     """
+    spark = engine != "pandas"
+    meanwhile = partial(import_gate, spark=spark)
     with staging(
-        settings, source, day=day, contract=contract, progress=progress, engine=engine, meanwhile=import_gate
+        settings, source, day=day, contract=contract, progress=progress, engine=engine, meanwhile=meanwhile
     ) as (staged, folder):
         with progress.step("check"):
-            have_gate()
+            have_gate(spark=spark)
             from gx import gate
 
             checked = gate.check(staged, settings=settings, contract=contract, folder=folder)

@@ -30,7 +30,7 @@ def judge(
     staged: Staged, run: Run, settings: Settings, contract: Contract, order: DayOrder, url: str
 ) -> tuple[CheckReport, list[Alert]]:
     """The gate of a run: the checkpoint, its page, and the alerts of a gate that stays shut."""
-    have_gate()
+    have_gate(spark=order.engine != "pandas")
     from gx import gate
     from gx.slack import DaygateAlert
 

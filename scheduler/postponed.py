@@ -1,9 +1,13 @@
-"""Libraries that another library imports for what is hardly ever used: they wait until somebody looks into them."""
+"""Libraries that another library imports for what is hardly ever used: they wait until somebody looks into them.
+
+Those that it can do without are left out where nothing will ask for them.
+"""
 
 from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -28,6 +32,33 @@ def postponed(*names: str) -> Iterator[None]:
         for name, stand_in in stand_ins.items():
             if sys.modules.get(name) is stand_in:
                 del sys.modules[name]
+
+
+@contextmanager
+def absent(*names: str) -> Iterator[None]:
+    """What this thread imports within the block finds these libraries not installed, unless they are imported already.
+
+    Other threads, and everybody after the block, find them as ever.
+    """
+    finder = _Absent(*names)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _Absent:
+    """Asked first where a library is, and says of these that it is nowhere."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+        self._thread = threading.get_ident()
+
+    def find_spec(self, name: str, _path: object, _target: object = None) -> None:
+        """Nothing to say of other libraries."""
+        if name in self._names and threading.get_ident() == self._thread:
+            raise ModuleNotFoundError(f"{name} is left out here", name=name)
 
 
 class _StandIn(ModuleType):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from datetime import date
 
 import pytest
@@ -12,6 +13,10 @@ from hypothesis import settings as hypothesis_settings
 
 from pipeline import contract as contracts
 from pipeline.settings import PREFIX
+
+# Tests judge with both engines in one process, so that no gate may be imported without Spark.
+with suppress(ImportError):
+    import pyspark  # noqa: F401
 
 #: Every fixture that several test modules share; loaded once, so that a module may also import their helpers.
 pytest_plugins = ["database_fixtures", "day_fixtures", "process_fixtures", "service_fixtures", "warm"]

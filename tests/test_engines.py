@@ -42,6 +42,21 @@ def test_a_named_engine_is_taken_whatever_the_size(asked):
     assert {engines.choose(asked, settings, of(size)) for size in (1, 10**12)} == {asked}
 
 
+def test_auto_is_settled_where_all_files_are_seen_to_be_small(tmp_path):
+    """A packed file, standard input, one that is not there, and a big one leave it open; a named engine stays."""
+    settings = Settings(spark_from_bytes=1000)
+    small, big, packed = (tmp_path / name for name in ("a.jsonl", "b.jsonl", "c.jsonl.gz"))
+    small.write_bytes(bytes(999))
+    big.write_bytes(bytes(1000))
+    packed.write_bytes(bytes(9))
+
+    assert engines.settled("auto", settings, [small, small]) == "pandas"
+    for other in (big, packed, "-", tmp_path / "none.jsonl"):
+        assert engines.settled("auto", settings, [small, other]) == "auto"
+    assert engines.settled("spark", settings, [small]) == "spark"
+    assert engines.settled("pandas", settings, [big]) == "pandas"
+
+
 def test_auto_does_without_spark_where_it_is_not_installed(without_spark):
     """A big day takes longer then; it does not fail."""
     engines.require("auto")

@@ -80,13 +80,14 @@ def check(
 
         require_form(failed_rows, flag="--failed-rows")
     shown = min(FEW_SAMPLES, settings.sample_lines) if limit is None else limit
+    from pipeline import engines
+
+    engine = engines.settled(judged.engine or settings.engine, settings, [_source(file) for file, _ in wanted])
     told: list[Told] = []
     for number, (file, day) in enumerate(wanted):
         began, clock = datetime.now(UTC), monotonic()
         try:
-            outcome = _outcome(
-                settings, file, day, judged.engine, report, failed_rows, in_common=output_format == "text"
-            )
+            outcome = _outcome(settings, file, day, engine, report, failed_rows, in_common=output_format == "text")
         except SettingsError:
             raise
         except DaygateError as error:
@@ -144,7 +145,7 @@ def _outcome(
     settings: Settings,
     file: str,
     day: Date,
-    engine: EngineChoice | None,
+    engine: EngineChoice,
     report: Path | None,
     failed_rows: Path | None,
     *,
