@@ -272,8 +272,12 @@ def _parsing(
     )
     try:
         yield _Pool(executor, workers)
-    finally:
+    except BaseException:
+        # Nobody writes into the folder any more when the caller removes it.
         executor.shutdown(wait=True, cancel_futures=True)
+        raise
+    # All parts are there: the workers end while what follows begins, and at the latest with this process.
+    executor.shutdown(wait=False)
 
 
 def _parse_here(work: stage_worker.Work, ranges: Iterator[Range]) -> Iterator[tuple[Range, Part]]:
