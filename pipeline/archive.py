@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from pipeline.delivery import identity_of
+from pipeline.delivery import identity_of, no_room
 from pipeline.errors import RefusedFile
+from pipeline.files import sync_entries
 from pipeline.records import DaySummary, Delivery
 
 #: Such a delivery is archived unpacked, under the hash of the packed bytes.
@@ -19,6 +23,26 @@ _PACKED: Final = (".gz", ".zst")
 def path_of(folder: Path, sha256: str) -> Path:
     """Where the delivery with that hash is kept."""
     return folder / f"{sha256}.jsonl"
+
+
+@contextmanager
+def settling(delivery: Delivery) -> Iterator[Callable[[], None]]:
+    """Bring an archived delivery onto the disk beside whatever the block does.
+
+    Yields:
+        A function that returns when a power cut can no longer take the delivery; StepFailed when that cannot be.
+    """
+
+    def settle() -> None:
+        try:
+            with delivery.path.open("rb") as file:
+                os.fsync(file.fileno())
+            sync_entries(delivery.path.parent)
+        except OSError as error:
+            raise no_room(delivery.name, error) from error
+
+    with ThreadPoolExecutor(1, "settle") as thread:
+        yield thread.submit(settle).result
 
 
 def reopen(folder: Path, run: DaySummary) -> Delivery:

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from pipeline import (
     alerts,
+    archive,
     database,
     engines,
     landing,
@@ -109,7 +110,7 @@ class DayRunner:
     database_url: str
     gate: Gate
     progress: Progress
-    #: Called when a step has left this process without work; returns at once.
+    #: Called once or more when this process or its cores have little to do; returns at once.
     meanwhile: Callable[[], None] | None = None
 
     def run(self, order: DayOrder) -> DayOutcome:
@@ -124,7 +125,7 @@ class DayRunner:
         with database.session(self.database_url, name="run", doing="running the day") as connection:
             load.require_columns(connection, self.contract)
             leftovers.sweep(self.settings, connection)
-            with self._delivery(connection, order) as delivery:
+            with self._delivery(connection, order) as delivery, archive.settling(delivery) as settled:
                 published = ledger.published(connection, order.day)
                 if published and not order.force and self._unchanged(published, delivery):
                     return DayOutcome(summary=published, report=None)
@@ -134,9 +135,11 @@ class DayRunner:
                     staged = self._stage(run, delivery, engine)
                     report, closed = self._check(connection, run, staged, order.release)
                     if report.verdict is not Verdict.PASS and order.release is None:
+                        settled()
                         return self._block(run, staged, report, closed)
                     receipt = self._load(run, staged, report)
                     tables = self._marts(run, receipt)
+                    settled()  # what is published can be read again, whatever happens
                     return self._publish(run, staged, report, receipt, tables, order.release)
 
     def _stage(self, run: Run, delivery: Delivery, engine: Engine) -> Staged:
@@ -255,7 +258,11 @@ class DayRunner:
             try:
                 with self._step("deliver"):
                     source = order.file or self._day_file(order.day)
-                    delivery = stack.enter_context(take(source, folder=self.settings.deliveries_folder))
+                    # A delivery that was published already will hardly be judged.
+                    likely = order.force or ledger.published(connection, order.day) is None
+                    meanwhile = self.meanwhile if likely else None
+                    taken = take(source, folder=self.settings.deliveries_folder, meanwhile=meanwhile)
+                    delivery = stack.enter_context(taken)
             except DaygateError:
                 with self._attempt(connection, order, "pandas" if order.engine == "auto" else order.engine):
                     raise

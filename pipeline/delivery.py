@@ -7,7 +7,6 @@ decompressed beyond a ratio, and a file that changes while it is used is refused
 from __future__ import annotations
 
 import errno
-import filecmp
 import hashlib
 import io
 import os
@@ -25,7 +24,7 @@ from typing import Any, BinaryIO, Final, Literal
 
 from pipeline.errors import RefusedFile, StepFailed
 from pipeline.failpoints import failpoint
-from pipeline.files import keep, sync_entries
+from pipeline.files import keep, same_bytes
 from pipeline.records import Delivery
 from pipeline.sniff import HEAD, require_json_lines
 
@@ -70,8 +69,8 @@ def take(
 
     Args:
         source: a `.jsonl`, `.jsonl.gz` or `.jsonl.zst` file, or "-" for standard input.
-        folder: where the plain bytes are kept as `<sha256>.jsonl` (0600). Without it a plain file is read
-            where it is, and a decompressed or spooled copy goes away with the block.
+        folder: where the plain bytes are kept as `<sha256>.jsonl` (0600), see `archive.settling`. Without it a
+            plain file is read where it is, and a decompressed or spooled copy goes away with the block.
         stdin: what "-" reads.
         most_bytes: largest plain content.
         meanwhile: called while a large delivery that looks right so far is read on; returns at once.
@@ -237,9 +236,8 @@ def _read(
             size = _write(blocks, copy, name)
         failpoint("deliver.copied")
         kept = place / f"{hashed.hash.hexdigest()}.jsonl"
-        if not (kept.is_file() and not kept.is_symlink() and filecmp.cmp(kept, temporary, shallow=False)):
+        if not (kept.is_file() and not kept.is_symlink() and same_bytes(kept, Path(temporary))):
             Path(temporary).replace(kept)
-            sync_entries(place)
     finally:
         Path(temporary).unlink(missing_ok=True)
     identity = identity_of(kept.stat(follow_symlinks=False))
@@ -255,15 +253,12 @@ def _write(blocks: Iterator[bytes], copy: BinaryIO, name: str) -> int:
             while left:
                 left = left[copy.write(left) :]
         except OSError as error:
-            raise _no_room(name, error) from error
-    try:
-        os.fsync(copy.fileno())
-    except OSError as error:
-        raise _no_room(name, error) from error
+            raise no_room(name, error) from error
     return size
 
 
-def _no_room(name: str, error: OSError) -> StepFailed:
+def no_room(name: str, error: OSError) -> StepFailed:
+    """What is said of a private copy that the disk does not take."""
     return StepFailed(
         f"The private copy of {name} could not be written: {os.strerror(error.errno or errno.EIO)}.",
         step="deliver",

@@ -19,7 +19,8 @@ from typing import BinaryIO, Final
 
 #: Names of what is being made: `.index.html.0a1b2c3d.tmp`, `.taking-x1y2.tmp`, `.<folder>.new.<process>`, `….old.…`.
 _HIDDEN: Final = re.compile(r"\.(?:.+\.[0-9a-f]{8}|taking-.+)\.tmp|\.(?P<target>.+)\.(?P<what>new|old)\.[0-9]+")
-
+#: Bytes that are compared at once.
+_PIECE: Final = 4 << 20
 #: A process locks what it makes well within this.
 _SECONDS_TO_LOCK: Final = 1.0
 
@@ -122,6 +123,15 @@ def _is_used(path: Path) -> bool:
         return True
     finally:
         os.close(handle)
+    return False
+
+
+def same_bytes(one: Path, other: Path) -> bool:
+    """Whether two files hold the same, read in large pieces: beside an import each reading waits its turn."""
+    with one.open("rb", buffering=0) as first, other.open("rb", buffering=0) as second:
+        while (piece := first.read(_PIECE)) == second.read(_PIECE):
+            if not piece:
+                return True
     return False
 
 

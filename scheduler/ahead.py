@@ -56,7 +56,12 @@ def have_gate(*, spark: bool) -> None:
 def _import(spark: bool) -> None:
     # Signals are for the main thread, which may hold them back; threads that libraries start inherit this.
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    usual = sys.getswitchinterval()
+    # Who reads, hashes and writes meanwhile needs Python for a moment only, between one large piece and the next.
+    sys.setswitchinterval(usual / 10)
     try:
         have_gate(spark=spark)
     except Exception as error:  # noqa: BLE001  # told by the import that needs it
         log.debug("importing the gate ahead failed: %s", type(error).__name__)
+    finally:
+        sys.setswitchinterval(usual)
