@@ -158,18 +158,15 @@ fault-table: $(VENV)/.dev ## List the faults and their tests in docs/faults.md
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --compile --require-hashes -r $<
 	@touch $@
 
-bench: $(VENV)/.base .venv-bench/.done ## Measure against everybody else, into benchmarks/RESULTS.md (an hour)
+bench: $(VENV)/.base $(VENV)/.spark .venv-bench/.done ## Measure against everybody else, into benchmarks/RESULTS.md (an hour)
 	@$(BIN)/python -m benchmarks --bench-python .venv-bench/bin/python $(BENCH)
 
 bench-engines: $(VENV)/.base $(VENV)/.spark ## Check 1, 2, 4 and 8 million events on pandas and on Spark (a quarter of an hour)
 	@$(BIN)/python -m benchmarks.engines
 
-bench-spark: $(VENV)/.base $(VENV)/.spark ## Check 5 million events on Spark, in turns with a PySpark job written by hand (half an hour)
-	@$(BIN)/python -m benchmarks.engines --by-hand 5000000
-
 bench-quick: $(VENV)/.base .venv-bench/.done ## The same on small files, into .bench/ (three minutes)
 	@$(BIN)/python -m benchmarks --bench-python .venv-bench/bin/python --sizes 20000 100000 --rounds 1 --slow-rounds 1 \
-		--day-rounds 1 --original-events 20000 --memory --results .bench/quick
+		--day-rounds 1 --original-events 20000 --parts small checks simulator days publishing --results .bench/quick
 
 ##@ Handing it over
 

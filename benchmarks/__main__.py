@@ -22,7 +22,7 @@ from benchmarks import cases, report
 from benchmarks.cases import CHECKERS, Contender
 from benchmarks.measure import Failed, Measured, processor_seconds, run
 
-PARTS = ("small", "checks", "simulator", "days", "publishing", "memory")
+PARTS = ("small", "checks", "simulator", "days", "publishing", "spark", "memory")
 #: Told with their versions.
 LIBRARIES = (
     *("daygate", "great_expectations", "polars", "pandas", "pyarrow", "narwhals", "msgspec", "numpy"),
@@ -217,6 +217,14 @@ class Bench:
         self.results["publishing"] = json.loads(told.read_text(encoding="utf-8"))
         self.say("publishing done")
 
+    def spark(self, events: int, rounds: int) -> None:
+        """Our check on Spark and a PySpark job written by hand, in turns."""
+        from benchmarks import engines  # noqa: PLC0415  # it imports this module
+
+        self.results["load"].append(round(os.getloadavg()[0], 1))
+        self.results["spark"] = engines.compare_by_hand(self.data / "engines", events, rounds)
+        self.say("Spark done")
+
     def memory(self, events: int) -> None:
         """One `check` of a file too big for anything else here, for its memory."""
         file = self.file(events, "clean")
@@ -305,6 +313,8 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--slow-up-to", type=int, default=1_000_000, help="most events the slow ones are given")
     parser.add_argument("--day-rounds", type=int, default=3)
     parser.add_argument("--original-events", type=int, default=1_000_000, help="0 leaves the original's day out")
+    parser.add_argument("--spark-events", type=int, default=5_000_000)
+    parser.add_argument("--spark-rounds", type=int, default=3)
     parser.add_argument("--memory", type=int, nargs="*", default=[20_000_000], help="sizes checked for memory only")
     parser.add_argument("--contenders", nargs="*", help="only these")
     parser.add_argument("--large-contenders", nargs="*", help="only these beyond --slow-up-to")
@@ -325,6 +335,7 @@ def main() -> None:
         "simulator": lambda: bench.simulator(min(3, asked.rounds)),
         "days": bench.days,
         "publishing": bench.publishing,
+        "spark": lambda: bench.spark(asked.spark_events, asked.spark_rounds),
         "memory": lambda: [bench.memory(events) for events in asked.memory],
     }
     for name, part in parts.items():

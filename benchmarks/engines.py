@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import cases
-from benchmarks.__main__ import answer_of, difference
+from benchmarks.__main__ import answer_of, difference, summary
 from benchmarks.measure import Measured, run
 from pipeline.settings import Settings
 from pipeline.spark import configuration, java
@@ -40,7 +40,10 @@ def main() -> None:
     if options.by_hand is None:
         compare_engines(options.data, options.sizes)
     else:
-        compare_by_hand(options.data, options.by_hand, options.rounds)
+        found = compare_by_hand(options.data, options.by_hand, options.rounds)
+        ours, theirs = found["runs"].values()
+        for what in ("wall", "cpu", "peak"):
+            print(f"{what}: {ours[what] / theirs[what]:.2f} x, {found['compared']} rules counted alike")
 
 
 def compare_engines(data: Path, sizes: Sequence[int]) -> None:
@@ -58,8 +61,8 @@ def compare_engines(data: Path, sizes: Sequence[int]) -> None:
             sys.exit(f"The engines disagree about {file}.")
 
 
-def compare_by_hand(data: Path, events: int, rounds: int) -> None:
-    """Spark and the job written by hand in turns, and the ratio of their medians."""
+def compare_by_hand(data: Path, events: int, rounds: int) -> dict[str, Any]:
+    """Spark and the job written by hand in turns: medians of both, and the rules that both counted alike."""
     file = made(data, events)
     runs: dict[str, list[Measured]] = {"daygate check --engine spark": [], "PySpark by hand": []}
     print(f"| {events:,} events | {HEAD}")
@@ -72,11 +75,8 @@ def compare_by_hand(data: Path, events: int, rounds: int) -> None:
     differing = difference(answer_of(ours[0].out), answer_of(theirs[0].out))
     if differing["rules"]:
         sys.exit(f"The counts differ: {differing['rules']}")
-    for what in ("wall", "cpu", "peak"):
-        ratio = statistics.median(getattr(run, what) for run in ours) / statistics.median(
-            getattr(run, what) for run in theirs
-        )
-        print(f"{what}: {ratio:.2f} x, {differing['compared']} rules counted alike")
+    found = {name: summary(mine) for name, mine in runs.items()}
+    return {"events": events, "runs": found, "compared": differing["compared"]}
 
 
 def row(found: Measured) -> str:

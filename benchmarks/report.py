@@ -48,6 +48,7 @@ def lines(results: dict[str, Any]) -> Iterator[str]:
     for kind, events in dict.fromkeys((row["kind"], row["events"]) for row in results["checks"]):
         rows = [row for row in results["checks"] if (row["kind"], row["events"]) == (kind, events)]
         yield from check_table(kind, events, rows)
+    yield from spark(results)
     yield from small(results)
     yield from days(results)
     yield from what_each_leaves_out(results)
@@ -76,6 +77,22 @@ def check_table(kind: str, events: int, rows: Sequence[Row]) -> Iterator[str]:
             f"{row['cpu']:.2f}",
             ratio[1],
             f"{row['peak']:,.0f} ({row['largest']:,.0f})",
+        )
+
+
+def spark(results: dict[str, Any]) -> Iterator[str]:
+    """Our check on Spark beside the job written by hand."""
+    if "spark" in results:
+        found = results["spark"]
+        yield from ("", f"## On Spark, local[2]: {found['events']:,} events, dirty", "")
+        yield from header("what", "runs", "whole process", "processor", "memory MB")
+        for name, row in found["runs"].items():
+            memory = f"{row['peak']:,.0f} ({row['largest']:,.0f})"
+            yield cells(name, row["rounds"], f"{row['wall']:.1f}", f"{row['cpu']:.1f}", memory)
+        yield ""
+        yield (
+            f"Both counted {found['compared']} rules alike; the job by hand leaves out why a malformed line is one, "
+            "wrong types, repeated keys, failing lines and reasons."
         )
 
 
@@ -169,6 +186,9 @@ def measured_bars(results: dict[str, Any]) -> Iterator[tuple[str, str, str, bool
             few, many = min(by_days), max(by_days)
             said = f"{name}, beside {many:,} published days against {few} (processor)"
             yield at_most(said, by_days[many] / by_days[few], 1.2)
+    if "spark" in results:
+        events, (ours, theirs) = results["spark"]["events"], results["spark"]["runs"].values()
+        yield at_most(f"check of {events:,} on Spark against PySpark by hand", ours["wall"] / theirs["wall"], 1.5)
     if "simulator" in results:
         ratio = results["simulator"]["ratio"]
         yield "simulator against an event loop", "20 ×", f"{ratio:.1f} ×", ratio >= 20
