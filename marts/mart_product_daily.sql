@@ -7,13 +7,22 @@
 -- the products listed in the orders' details, of which unreadable parts count for nothing. conversion_rate is buyers
 -- per viewer in per cent, NULL without viewers.
 
-WITH interest AS (
+WITH interests AS (
     SELECT product_id,
-           count(*) FILTER (WHERE event_type = 'click')       AS click_count,
-           count(*) FILTER (WHERE event_type = 'add_to_cart') AS cart_add_count,
-           count(DISTINCT user_id) FILTER (WHERE event_type IN ('page_view', 'click')) AS unique_viewers
+           user_id,
+           count(*) FILTER (WHERE event_type = 'click')       AS clicks,
+           count(*) FILTER (WHERE event_type = 'add_to_cart') AS cart_adds,
+           bool_or(event_type IN ('page_view', 'click'))      AS viewed
     FROM events
     WHERE product_id IS NOT NULL
+    GROUP BY product_id, user_id
+),
+interest AS (
+    SELECT product_id,
+           sum(clicks)::bigint    AS click_count,
+           sum(cart_adds)::bigint AS cart_add_count,
+           count(user_id) FILTER (WHERE viewed) AS unique_viewers
+    FROM interests
     GROUP BY product_id
 ),
 items AS (
@@ -38,7 +47,7 @@ sales AS (
     GROUP BY product_id
 )
 SELECT product_id,
-       (SELECT max(day) FROM events)    AS activity_date,
+       (SELECT day FROM events LIMIT 1)  AS activity_date,
        coalesce(click_count, 0)         AS click_count,
        coalesce(cart_add_count, 0)      AS cart_add_count,
        coalesce(purchase_count, 0)      AS purchase_count,

@@ -23,6 +23,9 @@ from pipeline.records import Alert, CheckReport, CheckResult, DaySummary, Releas
 _NO_TIMINGS: Final[Mapping[str, float]] = {}
 #: Rows of an audit that are counted before giving up.
 _AUDIT_ROWS: Final = 1000
+#: A second process reads half of the day, also where the server is told otherwise; hash tables are not shared, because
+#: shared memory is short in containers. Nothing is sorted: the planner takes the view's rows for a few thousand.
+_AUDITING: Final = ("max_parallel_workers_per_gather = 1", "enable_parallel_hash = off", "enable_sort = off")
 
 
 def publish(
@@ -271,10 +274,8 @@ def report_facts(report: CheckReport) -> dict[str, object]:
 def _audit(cursor: Any, run: Run) -> None:
     """Run every audit of `marts/checks`: a query for rows that must not exist on `daygate.day`."""
     cursor.execute("SELECT set_config('daygate.day', %s, true)", (run.day.isoformat(),))
-    # A second process reads half of the day, also where the server is told otherwise; hash tables are not shared,
-    # because shared memory is short in containers.
-    cursor.execute("SET LOCAL max_parallel_workers_per_gather = 1")
-    cursor.execute("SET LOCAL enable_parallel_hash = off")
+    for setting in _AUDITING:
+        cursor.execute(f"SET LOCAL {setting}")
     for file in sorted((MARTS_FOLDER / "checks").glob("*.sql")):
         cursor.execute(file.read_text(encoding="utf-8"))
         found = len(cursor.fetchmany(_AUDIT_ROWS))
