@@ -449,8 +449,22 @@ def test_memory_stays_bounded(tmp_path):
     assert grown < 300
 
 
+def test_a_day_is_made_without_a_library_for_data_frames(tmp_path):
+    """Neither pandas nor polars is imported: either takes as long as a hundred thousand events."""
+    script = (
+        "import sys; from datetime import date; from pathlib import Path; from pipeline import contract, simulate;"
+        "simulate.generate(date(2026, 1, 15), contract=contract.load(), output=Path(sys.argv[1]), users=300, seed=11,"
+        " events=2000, faults={'order_id_repeated': 0.3}); print({'pandas', 'polars'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "e.jsonl"], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "set()\n"
+
+
 def test_the_fault_list_is_light_to_import():
-    """`daygate generate --help` can list the faults without NumPy and polars."""
+    """`daygate generate --help` can list the faults without NumPy and Arrow."""
     script = "import sys, pipeline.simulate; print({'numpy', 'polars', 'pyarrow', 'pydantic'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=SCHEMAS.parent, capture_output=True, text=True, check=True

@@ -1,6 +1,6 @@
 """The simulator: a shop's day as a delivery, clean or with named faults planted in it.
 
-Light to import; NumPy and polars are reached only when a day is generated.
+Light to import; NumPy and Arrow are reached only when a day is generated.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def generate(
         SettingsError: an argument is out of range, a fault is unknown or finds no line to be planted in.
         StepFailed: the file cannot be written.
     """
-    from pipeline.simulate import write  # noqa: PLC0415  # keeps NumPy and polars out of `daygate --help`
+    from pipeline.simulate import write  # noqa: PLC0415  # keeps NumPy and Arrow out of `daygate --help`
 
     return write.generate(
         day,

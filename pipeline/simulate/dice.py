@@ -8,6 +8,7 @@ processors, and one bit is another file.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import EllipsisType
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Words = npt.NDArray[np.uint64]
 
+#: Which of the draws are wanted; all when `...`.
+Only = Ints | EllipsisType
 #: Draws are taken in units of 2^-32.
 UNIT = 1 << 32
 
@@ -34,28 +37,31 @@ class Dice:
         """`count` random 64-bit words."""
         return np.asarray(self._bits.random_raw(count), dtype=np.uint64)
 
-    def units(self, count: int) -> Ints:
-        """Uniform integers in [0, 2^32)."""
-        return (self.words(count) >> np.uint64(32)).astype(np.int64)
+    def units(self, count: int, only: Only = ...) -> Ints:
+        """Uniform integers in [0, 2^32): `count` are drawn, those at `only` are worked out."""
+        return (self.words(count)[only] >> np.uint64(32)).astype(np.int64)
 
-    def below(self, limit: int | Ints, count: int) -> Ints:
-        """Uniform integers in [0, limit), `limit` at most 2^31 (one number, or one per draw)."""
-        return (self.units(count) * limit) >> 32
+    def below(self, limit: int | Ints, count: int, only: Only = ...) -> Ints:
+        """Uniform integers in [0, limit), `limit` at most 2^31 (one number, or one per result)."""
+        return (self.units(count, only) * limit) >> 32
 
     def hits(self, chance: float | npt.NDArray[np.float64], count: int) -> Flags:
         """True with the given probability (one number, or one per draw)."""
         return self.units(count) < np.asarray(chance * UNIT).astype(np.int64)
 
-    def choose(self, weights: Sequence[float] | npt.NDArray[np.float64], count: int) -> Ints:
+    def choose(self, weights: Sequence[float] | npt.NDArray[np.float64], count: int, only: Only = ...) -> Ints:
         """Indices drawn in proportion to `weights`."""
+        if len(weights) == 1:
+            self._bits.advance(count)  # as if they had been drawn
+            return np.zeros(count, np.int64)[only]
         cumulated = np.cumsum(np.asarray(weights, dtype=np.float64))
         edges = (cumulated / cumulated[-1] * UNIT).astype(np.int64)
-        return np.searchsorted(edges, self.units(count), side="right").astype(np.int64)
+        return np.searchsorted(edges, self.units(count, only), side="right").astype(np.int64)
 
     def from_knots(self, knots: Sequence[int], count: int) -> Ints:
         """Integers from a quantile function given by equally spaced knots, linear in between."""
         table = np.asarray(knots, dtype=np.int64)
         place = self.units(count) * (len(knots) - 1)
         index, rest = place >> 32, (place & (UNIT - 1)) >> 12
-        drawn: Ints = table[index] + (((table[index + 1] - table[index]) * rest) >> 20)
+        drawn: Ints = table[index] + ((np.diff(table)[index] * rest) >> 20)
         return drawn

@@ -7,12 +7,14 @@ from datetime import date
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipeline.simulate.dice import Dice, Flags, Ints
+from pipeline.simulate.dice import Dice, Ints
 from pipeline.simulate.pieces import Pieces
 from pipeline.simulate.population import Population
 from pipeline.simulate.shop import Shop
+from pipeline.simulate.texts import column, numbers, one
 
 #: Order numbers run through all of 10^8 in steps coprime to it: unique, and not in sequence.
 _NUMBERS = 10**8
@@ -33,44 +35,50 @@ class OrderBook:
         self.first_number = int(dice.below(_NUMBERS, 1)[0])
         self.prefix = f"{shop.model['order_prefix']}{day:%Y%m%d}"
         #: Pieces of the orders so far, in order of their number.
-        self.texts = [pl.Series([], dtype=pl.String)]
+        self.texts = [column([])]
         self.count = 0
         choices = len(self.model["quantities"])
-        self.items = pl.Series(
+        self.items = column(
             _inside({"product_id": p.id, order.item_quantity: n + 1, order.item_price: p.price})
             for p in shop.products
             for n in range(choices)
         )
-        self.payments = pl.Series(list(shop.model["payments"]))
-        self.coupons = pl.Series([_inside(code or None) for code, _, _ in self.model["coupons"]])
+        self.payments = column(shop.model["payments"])
+        self.coupons = column(_inside(code or None) for code, _, _ in self.model["coupons"])
 
     def write(
-        self, dice: Dice, *, session: Ints, put: Flags, ordered: Flags, item: Ints, user: Ints
-    ) -> npt.NDArray[np.int32]:
-        """Pieces of the events that fill a basket or order it, shape (events, 4); zeros elsewhere.
+        self,
+        dice: Dice,
+        pieces: npt.NDArray[np.int32],
+        *,
+        session: Ints,
+        put: Ints,
+        ordered: Ints,
+        item: Ints,
+        user: Ints,
+    ) -> None:
+        """Writes the pieces of the events that fill a basket or order it.
 
         Args:
             dice: the batch's stream.
+            pieces: of each event, shape (events, 4).
             session: visit of each event, ascending.
             put: events that put something into the basket.
             ordered: events that order the visit's basket, at most one per visit and after its baskets.
-            item: product of each event.
+            item: product of each event that puts.
             user: customer of each visit.
         """
-        found = np.zeros((len(session), 4), np.int32)
-        put_item = item[put]
-        quantity = dice.choose(self.model["quantities"], len(put_item))
-        quantity[self.prices[put_item] > self.model["single_above"]] = 0
-        found[put, 0] = self.pieces.priced_products + put_item
-        found[put, 1] = self.pieces.quantities + quantity
+        quantity = dice.choose(self.model["quantities"], len(item))
+        quantity[self.prices[item] > self.model["single_above"]] = 0
+        pieces[put, 0] = self.pieces.priced_products + item
+        pieces[put, 1] = self.pieces.quantities + quantity
         buyers = session[ordered]
         order_of = np.full(len(user), -1)
         order_of[buyers] = np.arange(len(buyers))
         bought = order_of[session[put]]
         kept = bought >= 0
-        self.add(dice, bought[kept], put_item[kept], quantity[kept], user[buyers])
-        found[ordered, 0] = len(self.pieces.texts) + self.count - len(buyers) + np.arange(len(buyers))
-        return found
+        self.add(dice, bought[kept], item[kept], quantity[kept], user[buyers])
+        pieces[ordered, 0] = len(self.pieces.texts) + self.count - len(buyers) + np.arange(len(buyers))
 
     def add(self, dice: Dice, order: Ints, item: Ints, quantity: Ints, buyer: Ints) -> None:
         """Writes the pieces of `len(buyer)` orders; `order` says which one each item belongs to, ascending."""
@@ -84,35 +92,33 @@ class OrderBook:
         payment = np.where(usual, self.population.payment[buyer], dice.choose(self.payment_weights, count))
         number = (self.first_number + _STRIDE * (self.count + np.arange(count))) % _NUMBERS
         names = self.order
-        items = (
-            pl.DataFrame({"order": order, "text": self.items.gather(item * len(self.model["quantities"]) + quantity)})
-            .group_by("order", maintain_order=True)
-            .agg(pl.col("text").str.join(","))
-        )
-        frame = pl.DataFrame(
-            {"total": subtotal - discount + fee, "discount": discount, "fee": fee, "number": number}
-        ).with_columns(items["text"], payment=self.payments.gather(payment), coupon=self.coupons.gather(coupon))
-        texts = frame.select(
-            text=pl.concat_str(
-                pl.lit(f',"{names.order_id}":"{self.prefix}'),
-                pl.col("number").cast(pl.String).str.zfill(8),
-                pl.lit(f'","{names.total}":'),
-                pl.col("total"),
-                pl.lit(',"payment_method":"'),
-                pl.col("payment"),
-                pl.lit(f'","{names.details}":"{{\\"{names.items}\\":['),
-                pl.col("text"),
-                pl.lit(f'],\\"{names.discount}\\":'),
-                pl.col("discount"),
-                pl.lit(f',\\"{names.shipping}\\":'),
-                pl.col("fee"),
-                pl.lit(',\\"coupon_code\\":'),
-                pl.col("coupon"),
-                pl.lit('}"'),
+        items = self.items.take(numbers(item * len(self.model["quantities"]) + quantity))
+        edges = np.cumsum(np.bincount(order + 1, minlength=count + 1)).astype(np.int32)
+        self.texts.append(
+            pc.binary_join_element_wise(
+                one(f',"{names.order_id}":"{self.prefix}'),
+                pc.ascii_lpad(_digits(number), 8, "0"),
+                one(f'","{names.total}":'),
+                _digits(subtotal - discount + fee),
+                one(',"payment_method":"'),
+                self.payments.take(numbers(payment)),
+                one(f'","{names.details}":"{{\\"{names.items}\\":['),
+                pc.binary_join(pa.ListArray.from_arrays(numbers(edges), items), one(",")),
+                one(f'],\\"{names.discount}\\":'),
+                _digits(discount),
+                one(f',\\"{names.shipping}\\":'),
+                _digits(fee),
+                one(',\\"coupon_code\\":'),
+                self.coupons.take(numbers(coupon)),
+                one('}"'),
+                one(""),
             )
         )
-        self.texts.append(texts["text"])
         self.count += count
+
+
+def _digits(values: Ints) -> pa.StringArray:
+    return numbers(values).cast(pa.string())
 
 
 def _inside(value: object) -> str:

@@ -15,7 +15,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from pipeline.contract import Contract
 from pipeline.errors import SettingsError
@@ -25,7 +24,9 @@ from pipeline.simulate.damage import Damage, Hand, edited
 from pipeline.simulate.dice import Dice, Flags, Ints
 from pipeline.simulate.plan import Plan, Role
 from pipeline.simulate.population import Population
+from pipeline.simulate.render import Lines
 from pipeline.simulate.shop import Shop
+from pipeline.simulate.texts import numbers
 
 
 class Ground:
@@ -169,7 +170,7 @@ def _borrow_event_id(ground: Ground, rows: Ints) -> None:
 def _borrow_order_id(ground: Ground, rows: Ints) -> None:
     donors = _nearest_earlier(~ground.taken & ground.role(Role.ORDER), rows)
     first_order = int(ground.plan.pieces[ground.role(Role.ORDER), 0].min())
-    texts = ground.plan.order_texts.gather(ground.plan.pieces[donors, 0] - first_order)
+    texts = ground.plan.order_texts.take(numbers(ground.plan.pieces[donors, 0] - first_order)).to_pylist()
     ground.donors |= {int(row): json.loads(f"{{{text[1:]}}}") for row, text in zip(rows, texts, strict=True)}
     ground.taken[donors] = True
 
@@ -293,16 +294,18 @@ class Garden:
                 donor=ground.donors.get(row, {}),
             )
 
-    def damaged(self, begin: int, lines: pl.Series) -> pl.Series:
+    def damaged(self, begin: int, lines: Lines) -> memoryview:
         """The lines of events begin, begin+1, … with their defects."""
         first, last = np.searchsorted(self.rows, [begin, begin + len(lines)])
         if first == last:
-            return lines
-        places = self.rows[first:last] - begin
-        texts = [
-            damage(line, hand) for line, (damage, hand) in zip(lines.gather(places), self.work[first:last], strict=True)
-        ]
-        return lines.scatter(places, texts)
+            return lines.data
+        parts: list[bytes | memoryview] = []
+        done = 0
+        for row, (harm, hand) in zip(self.rows[first:last] - begin, self.work[first:last], strict=True):
+            start, end = lines.starts[row], lines.starts[row + 1]
+            parts += lines.data[done:start], harm(str(lines.data[start:end], "utf-8"), hand).encode()
+            done = end
+        return memoryview(b"".join([*parts, lines.data[done:]]))
 
 
 def check_faults(faults: Mapping[str, float]) -> None:

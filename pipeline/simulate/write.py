@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
+from typing import BinaryIO
 
 from pipeline import heap
 from pipeline.ahead import ahead
@@ -18,7 +21,7 @@ from pipeline.simulate import pieces, shop
 from pipeline.simulate.plan import Planner
 from pipeline.simulate.plant import Garden, Ground, check_faults
 from pipeline.simulate.population import Population
-from pipeline.simulate.render import Renderer, data
+from pipeline.simulate.render import Renderer
 from pipeline.zone import ZONE
 
 
@@ -51,23 +54,23 @@ def generate(
     check_faults(faults)
     vocabulary = shop.read(contract)
     _check_arguments(day, contract, users, 10 ** vocabulary.model["user_digits"], seed, events)
-    texts = pieces.make(vocabulary)
-    population = Population(vocabulary, users, seed)
-    plan = Planner(vocabulary, texts, population, day, seed).plan(events)
-    garden = Garden(Ground(plan, contract, vocabulary, population), faults, seed)
-    renderer = Renderer(plan, vocabulary, texts, population)
-
-    def made() -> Iterator[tuple[int, memoryview]]:
-        for begin, lines in renderer.chunks():
-            yield begin + len(lines), data(garden.damaged(begin, lines))
-
-    def chunks() -> Iterator[memoryview]:
-        for done, chunk in ahead(made()):
-            yield chunk
-            if on_progress is not None:
-                on_progress(done, len(plan))
-
     with heap.kept_blocks():
+        texts = pieces.make(vocabulary)
+        population = Population(vocabulary, users, seed)
+        plan = Planner(vocabulary, texts, population, day, seed).plan(events)
+        garden = Garden(Ground(plan, contract, vocabulary, population), faults, seed)
+        renderer = Renderer(plan, vocabulary, texts, population)
+
+        def made() -> Iterator[tuple[int, memoryview]]:
+            for begin, lines in renderer.chunks():
+                yield begin + len(lines), garden.damaged(begin, lines)
+
+        def chunks() -> Iterator[memoryview]:
+            for done, chunk in ahead(made()):
+                yield chunk
+                if on_progress is not None:
+                    on_progress(done, len(plan))
+
         size, sha256 = _write_atomically(output, chunks())
     planted = {name: garden.planted[name] for name in faults}
     return Generated(path=output, day=day, lines=garden.lines, size=size, sha256=sha256, planted=planted)
@@ -93,11 +96,19 @@ def _write_atomically(path: Path, chunks: Iterable[memoryview]) -> tuple[int, st
     digest, size = hashlib.sha256(), 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with appearing(path) as file:
+        with appearing(path) as file, ThreadPoolExecutor(1, "written") as thread:
             for chunk in chunks:
-                file.write(chunk)
+                written = thread.submit(_write, file, chunk)
                 digest.update(chunk)
+                written.result()
                 size += len(chunk)
     except OSError as error:
         raise StepFailed(f"{path}: cannot be written ({error.strerror}).", step="generate") from error
     return size, digest.hexdigest()
+
+
+def _write(file: BinaryIO, chunk: memoryview) -> None:
+    """Writes, and has the system bring it to the disk at once: at the end all of it would have to be waited for."""
+    begin = file.tell()
+    file.write(chunk)
+    os.posix_fadvise(file.fileno(), begin, len(chunk), os.POSIX_FADV_DONTNEED)
