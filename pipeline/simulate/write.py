@@ -111,4 +111,5 @@ def _write(file: BinaryIO, chunk: memoryview) -> None:
     """Writes, and has the system bring it to the disk at once: at the end all of it would have to be waited for."""
     begin = file.tell()
     file.write(chunk)
-    os.posix_fadvise(file.fileno(), begin, len(chunk), os.POSIX_FADV_DONTNEED)
+    if hasattr(os, "posix_fadvise"):  # macOS has it not
+        os.posix_fadvise(file.fileno(), begin, len(chunk), os.POSIX_FADV_DONTNEED)
