@@ -1,19 +1,29 @@
 -- mart: mart_funnel_daily
 -- grain: funnel_date, platform
--- reads: visits
+-- reads: visits, events
 -- idempotent: delete+insert of the day in the publish transaction; running twice changes nothing
 --
 -- Distinct users who reached each step on a platform; rates in per cent, NULL where nobody could have converted.
 
-WITH steps AS (
-    SELECT max(day) AS funnel_date,
-           platform,
-           count(DISTINCT user_id) FILTER (WHERE event_type = 'page_view')   AS step1_viewers,
-           count(DISTINCT user_id) FILTER (WHERE event_type = 'click')       AS step2_clickers,
-           count(DISTINCT user_id) FILTER (WHERE event_type = 'add_to_cart') AS step3_cart_adders,
-           count(DISTINCT user_id) FILTER (WHERE event_type = 'purchase')    AS step4_purchasers
+WITH users AS (
+    SELECT platform,
+           user_id,
+           bool_or(page_views > 0) AS viewed,
+           bool_or(clicks > 0)     AS clicked,
+           bool_or(cart_adds > 0)  AS added,
+           bool_or(purchases > 0)  AS purchased
     FROM visits
     WHERE platform IS NOT NULL
+    GROUP BY platform, user_id
+),
+steps AS (
+    SELECT (SELECT day FROM events LIMIT 1)           AS funnel_date,
+           platform,
+           count(user_id) FILTER (WHERE viewed)       AS step1_viewers,
+           count(user_id) FILTER (WHERE clicked)      AS step2_clickers,
+           count(user_id) FILTER (WHERE added)        AS step3_cart_adders,
+           count(user_id) FILTER (WHERE purchased)    AS step4_purchasers
+    FROM users
     GROUP BY platform
 )
 SELECT funnel_date,

@@ -21,6 +21,8 @@ from pipeline.records import Run
 
 _HEADER: Final = re.compile(r"^-- (mart|shared|aggregate|grain|reads|idempotent): (.+)$", re.MULTILINE)
 _COLUMNS: Final = re.compile(r"^-- column: (.+)$", re.MULTILINE)
+#: What sorting and grouping may take before it goes to the disk.
+_MEMORY: Final = "SET LOCAL work_mem = '128MB'"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +86,7 @@ def build(url: str, run: Run, receipt: LoadReceipt) -> MartTables:
     failpoint("marts.built")
     with database.transaction(url, name="marts", doing=f"summing up {receipt.table}") as cursor:
         workspace.enter(cursor, run)
+        cursor.execute(_MEMORY)
         cursor.execute(read("day_figures").sql)
         users, sessions, purchases, revenue = database.one(cursor)
     return MartTables(rows=rows, unique_users=users, sessions=sessions, purchases=purchases, revenue=revenue)
@@ -95,7 +98,7 @@ def _materialise(url: str, run: Run, mart: Mart, after: Future[int] | None = Non
         after.result()
     with database.transaction(url, name=mart.name, doing=f"building {mart.name}") as cursor:
         workspace.enter(cursor, run)
-        cursor.execute("SET LOCAL work_mem = '128MB'")
+        cursor.execute(_MEMORY)
         cursor.execute(f"DROP TABLE IF EXISTS {workspace.schema_of(run)}.{mart.name}")
         cursor.execute(f"CREATE TABLE {workspace.schema_of(run)}.{mart.name} AS {mart.sql}")
         return int(cursor.rowcount)
