@@ -25,7 +25,7 @@ from pipeline.simulate.texts import column, cut, numbers
 Rows = npt.NDArray[Any]
 
 #: Lines rendered at a time.
-CHUNK: Final = 1 << 14
+CHUNK: Final = 1 << 13
 #: Texts of a line: half a row, role, the other half, profile, four pieces, its end.
 _TEXTS: Final = 9
 _PAIRS = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), np.uint16)

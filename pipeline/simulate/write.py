@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
-from typing import BinaryIO
 
 from pipeline import heap
 from pipeline.ahead import ahead
@@ -32,9 +29,6 @@ class Generated:
     path: Path
     day: date
     lines: int
-    #: Size of the file in bytes.
-    size: int
-    sha256: str
     #: Fault -> lines it was planted in.
     planted: dict[str, int]
 
@@ -71,9 +65,9 @@ def generate(
                 if on_progress is not None:
                     on_progress(done, len(plan))
 
-        size, sha256 = _write_atomically(output, chunks())
+        _write_atomically(output, chunks())
     planted = {name: garden.planted[name] for name in faults}
-    return Generated(path=output, day=day, lines=garden.lines, size=size, sha256=sha256, planted=planted)
+    return Generated(path=output, day=day, lines=garden.lines, planted=planted)
 
 
 def _check_arguments(
@@ -91,25 +85,16 @@ def _check_arguments(
         raise SettingsError(f"events must be between 1 and {MOST_LINES}, got {events}.")
 
 
-def _write_atomically(path: Path, chunks: Iterable[memoryview]) -> tuple[int, str]:
-    """Writes beside the target and renames, so that nobody ever sees half a file; (bytes, sha256)."""
-    digest, size = hashlib.sha256(), 0
+def _write_atomically(path: Path, chunks: Iterable[memoryview]) -> None:
+    """Writes beside the target and renames, so that nobody ever sees half a file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with appearing(path) as file, ThreadPoolExecutor(1, "written") as thread:
+        with appearing(path) as file:
             for chunk in chunks:
-                written = thread.submit(_write, file, chunk)
-                digest.update(chunk)
-                written.result()
-                size += len(chunk)
+                begin = file.tell()
+                file.write(chunk)
+                if hasattr(os, "posix_fadvise"):  # macOS has it not
+                    # Has it brought to the disk at once: at the end all of it would have to be waited for.
+                    os.posix_fadvise(file.fileno(), begin, len(chunk), os.POSIX_FADV_DONTNEED)
     except OSError as error:
         raise StepFailed(f"{path}: cannot be written ({error.strerror}).", step="generate") from error
-    return size, digest.hexdigest()
-
-
-def _write(file: BinaryIO, chunk: memoryview) -> None:
-    """Writes, and has the system bring it to the disk at once: at the end all of it would have to be waited for."""
-    begin = file.tell()
-    file.write(chunk)
-    if hasattr(os, "posix_fadvise"):  # macOS has it not
-        os.posix_fadvise(file.fileno(), begin, len(chunk), os.POSIX_FADV_DONTNEED)
