@@ -19,7 +19,6 @@ from typing import Any, Final
 import narwhals as nw
 import polars as pl
 import pyarrow as pa
-from polars import selectors
 from pyarrow import parquet
 
 from expectations_custom import reasons
@@ -34,10 +33,7 @@ _PIECE: Final = 1 << 14
 #: Failing lines looked at together, about.
 _GATHERED: Final = 1 << 15
 #: Lines whose windows are taken at a time, about.
-_DEALT: Final = 1 << 19
-#: Texts of helper columns are few; held as categories they take a quarter.
-_TEXTS: Final = selectors.string()
-_CATEGORIES: Final = selectors.categorical()
+_DEALT: Final = 1 << 20
 _NO_FAILURES: Final = pl.DataFrame(
     schema={"line_no": pl.Int64, **dict.fromkeys(("check", "rule", "field", "reason"), pl.String)}
 )
@@ -114,18 +110,23 @@ def evaluate(
 
 
 def _helpers(frame: pl.LazyFrame, windows: Windows, *, parts: int) -> pl.DataFrame:
-    """line_no and the helper columns of one scope, by line_no; lines without the scope are left out.
+    """line_no and the helper columns of one scope, by line_no; lines that need none are left out.
 
     A window needs all lines of its scope's value and no others: the values are dealt out to parts, and only
-    one part is held with its texts.
+    one part is held with its texts, which become numbers before anything is compared.
     """
     scope = pl.col(windows.scope)
+    marks = scope.cast(pl.String).hash()
     scoped = physical(frame).filter(scope.is_not_null())
-    found = []
+    if windows.shared:
+        found = scoped.select(marks).collect().to_series().sort()
+        scoped = scoped.filter(marks.is_in(found.filter(found == found.shift(1)).unique().implode()))
+    made = []
     for part in range(max(parts, 1)):
-        dealt = scoped if parts <= 1 else scoped.filter(scope.cast(pl.String).hash() % parts == part)
-        found.append(helper_columns(dealt, windows).with_columns(_TEXTS.cast(pl.Categorical)).collect())
-    return pl.concat(found).sort("line_no")
+        dealt = scoped if parts <= 1 else scoped.filter(marks % parts == part)
+        numbered = dealt.with_columns(scope.cast(pl.Categorical).to_physical())
+        made.append(helper_columns(numbered, windows).collect())
+    return pl.concat(made).sort("line_no")
 
 
 class _Judge:
@@ -158,7 +159,7 @@ class _Judge:
         for found in self.helpers:
             places = found["line_no"]
             begin, end = places.search_sorted(first), places.search_sorted(last, side="right")
-            mine = found[int(begin) : int(end)].with_columns(_CATEGORIES.cast(pl.String))
+            mine = found[int(begin) : int(end)]
             frame = frame.hstack(_beside(stretch["line_no"], mine).drop("line_no"))
         return frame
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import or_
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import narwhals as nw
 
@@ -20,8 +20,19 @@ from expectations_custom.reasons import Cause
 from pipeline.contract import Contract, Field
 
 DAY_US: Final = 86_400_000_000
-#: scope -> helper columns of the first and of the second step.
-Helpers = defaultdict[str, tuple[list[nw.Expr], list[nw.Expr]]]
+
+
+class Scope(NamedTuple):
+    """Lines with the same value of a column."""
+
+    #: A text column.
+    column: str
+    #: A line that is alone with its value cannot fail: its helper columns may be null.
+    shared: bool = False
+
+
+#: Helper columns of the first and of the second step; they tell lines of a scope apart by `over` alone.
+Helpers = defaultdict[Scope, tuple[list[nw.Expr], list[nw.Expr]]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,8 +65,10 @@ class Windows:
     Rules look at them only where the scope is present.
     """
 
-    #: A text column.
+    #: A text column; expressions look at it in `over` alone, so that an engine may put numbers in its place.
     scope: str
+    #: As of `Scope`.
+    shared: bool = False
     #: Most lines are without it.
     sparse: bool = False
     steps: tuple[tuple[nw.Expr, ...], ...]

@@ -18,7 +18,12 @@ def table(contract: Contract) -> RuleTable:
     helpers: Helpers = defaultdict(lambda: ([], []))
     rules = [rule for check in CHECKS for rule in check.rules(contract, helpers)]
     windows = [
-        Windows(scope=scope, sparse=scope not in contract.required, steps=tuple(tuple(step) for step in steps if step))
+        Windows(
+            scope=scope.column,
+            shared=scope.shared,
+            sparse=scope.column not in contract.required,
+            steps=tuple(tuple(step) for step in steps if step),
+        )
         for scope, steps in helpers.items()
     ]
     return RuleTable(rules=tuple(rules), windows=tuple(windows))

@@ -251,6 +251,7 @@ SAME_MEANING = {
     "required_fields._line: nw.col('line_no') > 0: the other comparison": "lines count from 1",
     "funnel_order._rules: nw.col(name) < nw.col('order_key'): the other comparison": "no step is its own evidence",
     "platform_device._stays: began.max: min": "one line began the visit, so there is one value",
+    "unique_event_id._first: True: the other constant": "who can go without helper columns can have them too",
 }
 
 

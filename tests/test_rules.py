@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from expectations_custom import checks, reasons, rules
+from expectations_custom import checks, outcomes, reasons, rules
 from expectations_custom.one_line import judge_line
 from expectations_custom.outcomes import evaluate
 from pipeline import parse, parse_slow, simulate
@@ -207,6 +207,20 @@ def test_the_first_copy_of_a_duplicate_stays_good(session, failing):
     events = session().visit().events
 
     assert failing(*events, events[1], events[1]) == {(6, "unique_event_id/event_id"), (7, "unique_event_id/event_id")}
+
+
+def test_helper_columns_are_the_same_in_however_many_parts(session, lines, contract, day):
+    """What lines have in common is found where it is dealt out; a line alone with its id takes none of the memory."""
+    visits = [session(number).visit().events for number in range(1, 6)]
+    data = lines(*(event for visit in visits for event in visit), visits[3][0])
+    frame = parse_range(data, first_line=1, first_offset=0, contract=contract, day=day).frame.lazy()
+
+    for windows in rules.table(contract).windows:
+        whole = outcomes._helpers(frame, windows, parts=1)
+        assert (whole.height > 0) == (not windows.shared or windows.scope == "event_id")
+        assert outcomes._helpers(frame, windows, parts=3).equals(whole)
+        if windows.scope == "event_id":
+            assert whole.rows() == [(16, 16), (frame.collect().height, 16)]
 
 
 def test_an_order_id_is_used_once(session, failing):

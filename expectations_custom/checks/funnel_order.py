@@ -10,7 +10,7 @@ from typing import Final
 
 import narwhals as nw
 
-from expectations_custom.rule import Check, Helpers, Rule, present
+from expectations_custom.rule import Check, Helpers, Rule, Scope, present
 from pipeline.contract import Contract
 
 ID: Final = "funnel_order"
@@ -27,7 +27,7 @@ def _rules(contract: Contract, helpers: Helpers) -> list[Rule]:
         evidence = nw.when(nw.col("event_type").is_in(step.after_any)).then(
             nw.coalesce(nw.col("order_key"), nw.lit(_BEFORE_ALL, dtype=nw.Int64))
         )
-        helpers[funnel.scope][0].append(evidence.min().over(funnel.scope).alias(name))
+        helpers[Scope(funnel.scope)][0].append(evidence.min().over(funnel.scope).alias(name))
         rules.append(
             Rule(
                 id=step.event,

@@ -6,7 +6,7 @@ from typing import Final
 
 import narwhals as nw
 
-from expectations_custom.rule import Check, Helpers, Rule, any_of, present, text
+from expectations_custom.rule import Check, Helpers, Rule, Scope, any_of, present
 from pipeline.contract import Contract, PlatformRules
 
 ID: Final = "platform_device"
@@ -46,10 +46,15 @@ def _goes_with(contract: Contract, rules: PlatformRules) -> list[Rule]:
 
 def _stays(rules: PlatformRules, helpers: Helpers) -> Rule:
     """The platform is the one the session's first line named."""
+    # Its place among the platforms: a window over numbers takes a fraction of one over texts.
+    place = nw.lit(None, dtype=nw.Int8)
+    for number, platform in enumerate(rules.allowed):
+        place = nw.when(nw.col(rules.field) == platform).then(nw.lit(number, dtype=nw.Int8)).otherwise(place)
+    first, second = helpers[Scope(rules.scope)]
     key = nw.when(_known(rules)).then(nw.col("order_key"))
-    helpers[rules.scope][0].append(key.min().over(rules.scope).alias("_began_key"))
-    began = nw.when(nw.col("order_key") == nw.col("_began_key")).then(text(rules.field))
-    helpers[rules.scope][1].append(began.max().over(rules.scope).alias("_began_with"))
+    first.append(key.min().over(rules.scope).alias("_began_key"))
+    began = nw.when(nw.col("order_key") == nw.col("_began_key")).then(place)
+    second.append(began.max().over(rules.scope).alias("_began_with"))
     return Rule(
         id="session",
         check=ID,
@@ -57,7 +62,7 @@ def _stays(rules: PlatformRules, helpers: Helpers) -> Rule:
         says=f"the {rules.field} differs from the one its {rules.scope} began with",
         source="/x-platform-device-rules/scope",
         applies=_known(rules) & present(rules.scope) & ~nw.col("_began_with").is_null(),
-        fails=text(rules.field) != nw.col("_began_with"),
+        fails=place != nw.col("_began_with"),
         scope=rules.scope,
     )
 

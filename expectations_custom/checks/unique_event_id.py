@@ -6,14 +6,13 @@ from typing import Final
 
 import narwhals as nw
 
-from expectations_custom.rule import Check, Helpers, Rule, present
+from expectations_custom.rule import Check, Helpers, Rule, Scope, present
 from pipeline.contract import Contract
 
 ID: Final = "unique_event_id"
 
 
 def _rules(contract: Contract, helpers: Helpers) -> list[Rule]:
-    helpers["event_id"][0].append(nw.col("line_no").min().over("event_id").alias("_first_event_id"))
     rules = [
         Rule(
             id="event_id",
@@ -22,14 +21,13 @@ def _rules(contract: Contract, helpers: Helpers) -> list[Rule]:
             says="an earlier line has the same event_id",
             source="/properties/event_id",
             applies=present("event_id"),
-            fails=nw.col("line_no") > nw.col("_first_event_id"),
+            fails=nw.col("line_no") > _first(nw.col("line_no"), "event_id", helpers),
             scope="event_id",
         )
     ]
     if order := contract.order_total:
         is_order = nw.col("event_type") == order.event
-        first = nw.when(is_order).then(nw.col("line_no")).min().over(order.order_id)
-        helpers[order.order_id][0].append(first.alias("_first_order_id"))
+        order_line = nw.when(is_order).then(nw.col("line_no"))
         rules.append(
             Rule(
                 id=order.order_id,
@@ -38,11 +36,18 @@ def _rules(contract: Contract, helpers: Helpers) -> list[Rule]:
                 says=f"an earlier {order.event} has the same {order.order_id}",
                 source="/x-order-total/order_id",
                 applies=is_order & present(order.order_id),
-                fails=nw.col("line_no") > nw.col("_first_order_id"),
+                fails=nw.col("line_no") > _first(order_line, order.order_id, helpers),
                 scope=order.order_id,
             )
         )
     return rules
+
+
+def _first(line: nw.Expr, column: str, helpers: Helpers) -> nw.Expr:
+    """The first of those lines with the same value; may be null where no other line has it."""
+    name = f"_first_{column}"
+    helpers[Scope(column, shared=True)][0].append(line.min().over(column).alias(name))
+    return nw.col(name)
 
 
 CHECK: Final = Check(
