@@ -27,9 +27,8 @@ from expectations_custom.prepared import Prepared
 from expectations_custom.rule import RuleTable, Windows
 from pipeline.ahead import ahead
 
-#: Lines judged at a time, and of them on one core.
-_STRETCH: Final = 1 << 15
-_PIECE: Final = 1 << 14
+#: Lines judged at a time: enough that each rule has some work for its start.
+_STRETCH: Final = 1 << 16
 #: Failing lines looked at together, about.
 _GATHERED: Final = 1 << 15
 #: Lines whose windows are taken at a time, about.
@@ -88,12 +87,14 @@ def evaluate(
             firsts.append(_first_of_each_rule(broken, failures, sample_lines))
 
         starts = range(0, lines, _STRETCH)
-        for judged in ahead(judge(lazy.slice(start, _STRETCH).collect()) for start in starts):
-            counts.update(judged.select(pl.col(pl.Boolean).sum()).row(0, named=True))
-            gathered.add(judged)
+        for found, broken in ahead(judge(lazy.slice(start, _STRETCH).collect()) for start in starts):
+            counts.update(found)
+            gathered.add(broken)
             if gathered.lines >= _GATHERED:
                 look_closer()
         look_closer()
+    if counts["lines"] != lines:
+        raise RuntimeError(f"{counts['lines']} of {lines} lines were judged")
     return Outcomes(
         lines=lines,
         checks={c.id: Counts(evaluated_rows=counts[f"a:{c.id}"], failed_rows=counts[f"x:{c.id}"]) for c in CHECKS},
@@ -138,19 +139,24 @@ class _Judge:
         #: Made over the first stretch, whose schema all share.
         self.plan: Prepared | None = None
 
-    def __call__(self, stretch: pl.DataFrame) -> pl.DataFrame:
-        """The lines with their helper columns and, in any order, whether they pass.
+    def __call__(self, stretch: pl.DataFrame) -> tuple[dict[str, int], pl.DataFrame]:
+        """How many lines have each flag, and the failing lines with their helper columns and flags.
 
-        Booleans for each rule, a{i} that it applies and x{i} that it applies and fails; the same for each check
-        (a:id, x:id); and `failing`, that the line fails at all.
+        Flags are a{i}, that rule i applies, and x{i}, that it applies and fails; the same for each check (a:id,
+        x:id); `failing`, that the line fails at all; and `lines`, which all have.
         """
         frame = self.with_helpers(stretch)
         if self.plan is None:
-            self.plan = Prepared(frame.schema, [nw.all(), *_flags(self.table)], then=list(_by_check(self.table)))
-        # To look for a problem takes as long in a line that has none, unless no line of a frame has one.
-        troubled = frame["problems"].is_not_null()
-        frames = (frame.filter(~troubled), frame.filter(troubled)) if troubled.any() else (frame,)
-        return self.plan.over(*(piece for one in frames for piece in one.iter_slices(_PIECE)))
+            self.plan = Prepared(frame.schema, list(_flags(self.table)), then=list(_by_check(self.table)))
+        counts: Counter[str] = Counter()
+        broken = []
+        for lines in _apart(frame):
+            flags = self.plan.over(lines)
+            counts.update(flags.select(pl.len().alias("lines"), pl.all().sum()).row(0, named=True))
+            failing = flags["failing"]
+            if failing.any():
+                broken.append(lines.filter(failing).hstack(flags.filter(failing)))
+        return counts, pl.concat(broken) if broken else pl.DataFrame()
 
     def with_helpers(self, stretch: pl.DataFrame) -> pl.DataFrame:
         """The stretch as the rules see it, with the helper columns of its lines."""
@@ -174,9 +180,8 @@ class _Gathered:
         #: What makes the reasons of a rule; made when it is first broken.
         self.reasons: dict[int, Prepared] = {}
 
-    def add(self, judged: pl.DataFrame) -> None:
-        """Keep the failing ones of these lines."""
-        broken = judged.filter("failing")
+    def add(self, broken: pl.DataFrame) -> None:
+        """Keep these failing lines."""
         if broken.height:
             self.parts.append(broken)
             self.lines += broken.height
@@ -209,6 +214,19 @@ class _Gathered:
                 reason=pl.col("reason"),
             )
         )
+
+
+def _apart(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The lines without a problem, and those with one, which take a hundred times as long to judge.
+
+    To look for a problem takes as long in a line that has none, unless no line of a frame has one.
+    """
+    troubled = frame["problems"].is_not_null()
+    if troubled.any():
+        yield frame.filter(troubled)
+        frame = frame.filter(~troubled)
+    if frame.height:
+        yield frame
 
 
 def _beside(lines: pl.Series, found: pl.DataFrame) -> pl.DataFrame:

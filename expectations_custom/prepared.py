@@ -24,10 +24,10 @@ class Prepared:
         self._plan = selected.with_columns(*then)
 
     def over(self, *frames: pl.DataFrame) -> pl.DataFrame:
-        """The selection of these frames, in one; each is evaluated on a core of its own."""
+        """The selection of these frames, in one; its columns are worked out on all cores."""
         self._frames = frames
         try:
-            return self._plan.collect(engine="streaming")
+            return self._plan.collect(engine="in-memory")
         finally:
             self._frames = ()
 
