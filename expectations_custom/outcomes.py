@@ -111,14 +111,16 @@ def evaluate(
 
 
 def _helpers(frame: pl.LazyFrame, windows: Windows, *, parts: int) -> pl.DataFrame:
-    """line_no and the helper columns of one scope, by line_no; lines that need none are left out.
+    """line_no and the helper columns of one scope, by line_no; lines that need none are left out where they are many.
 
     A window needs all lines of its scope's value and no others: the values are dealt out to parts, and only
     one part is held with its texts, which become numbers before anything is compared.
     """
     scope = pl.col(windows.scope)
     marks = scope.cast(pl.String).hash()
-    scoped = physical(frame).filter(scope.is_not_null())
+    scoped = physical(frame)
+    if windows.sparse or windows.shared:
+        scoped = scoped.filter(scope.is_not_null())
     if windows.shared:
         found = scoped.select(marks).collect().to_series().sort()
         scoped = scoped.filter(marks.is_in(found.filter(found == found.shift(1)).unique().implode()))
@@ -192,17 +194,15 @@ class _Gathered:
             return pl.DataFrame(schema={"line_no": pl.Int64, "event_id": pl.String}), _NO_FAILURES
         lines = pl.concat(self.parts).sort("line_no")
         self.parts, self.lines = [], 0
-        found = [self.failures_of(i, lines.filter(f"x{i}")) for i in range(len(self.table.rules))]
+        found = [self.failures_of(i, lines) for i in range(len(self.table.rules)) if lines[f"x{i}"].any()]
         return lines, pl.concat([_NO_FAILURES, *found]).sort("line_no", maintain_order=True)
 
     def failures_of(self, number: int, lines: pl.DataFrame) -> pl.DataFrame:
-        """The failing lines of one rule; which way they fail it is looked up for them alone."""
-        if lines.is_empty():
-            return _NO_FAILURES
+        """Those of the lines that fail one rule; which way they fail it is looked up for them alone."""
         rule = self.table.rules[number]
         if number not in self.reasons:
             reason = reasons.reason(rule.causes, rule.says).alias("reason")
-            self.reasons[number] = Prepared(lines.schema, ["line_no", reason])
+            self.reasons[number] = Prepared(lines.schema, ["line_no", reason], where=f"x{number}")
         return (
             self.reasons[number]
             .over(lines)

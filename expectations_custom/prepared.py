@@ -16,10 +16,23 @@ from polars.io.plugins import register_io_source
 class Prepared:
     """A selection over frames of one schema; not for several threads at once."""
 
-    def __init__(self, schema: pl.Schema, selection: Sequence[str | nw.Expr], *, then: Sequence[pl.Expr] = ()) -> None:
-        """Translate the selection, and what is added to its columns."""
+    def __init__(
+        self,
+        schema: pl.Schema,
+        selection: Sequence[str | nw.Expr],
+        *,
+        where: str | None = None,
+        then: Sequence[pl.Expr] = (),
+    ) -> None:
+        """Translate the selection, and what is added to its columns.
+
+        Args:
+            where: a Boolean column; only rows with it are selected from.
+        """
         self._frames: tuple[pl.DataFrame, ...] = ()
         source = register_io_source(self._read, schema=schema)
+        if where is not None:
+            source = source.filter(where)
         selected: pl.LazyFrame = nw.from_native(source).select(*selection).to_native()
         self._plan = selected.with_columns(*then)
 

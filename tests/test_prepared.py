@@ -22,6 +22,14 @@ def test_a_selection_is_of_the_frame_it_is_asked_about():
     assert prepared.over(FIRST, SECOND)["is_b"].to_list() == [False, False, True, True, True]
 
 
+def test_a_selection_may_be_of_some_rows_only():
+    """Those with a Boolean column; the next frame has its own."""
+    prepared = Prepared(FIRST.with_columns(chosen=True).schema, ["line_no"], where="chosen")
+
+    assert prepared.over(FIRST.with_columns(chosen=pl.col("text").is_null())).rows() == [(2,)]
+    assert prepared.over(SECOND.with_columns(chosen=False)).rows() == []
+
+
 def test_a_selection_without_a_frame_is_refused():
     """A plan that escaped reads no frame that is gone."""
     prepared = Prepared(FIRST.schema, ["line_no"])
