@@ -64,6 +64,8 @@ def failing_lines(staged: Staged, reasons_of: Path, *, of: pl.Expr | None = None
     failing = scan(reasons_of)
     blocking = failing if of is None else failing.filter(of)
     critical = blocking.select("line_no").unique().collect()
+    if critical.is_empty():
+        return
     for places in _places(staged, critical):
         first, last = places["line_no"][0], places["line_no"][-1]
         within = failing.filter(pl.col("line_no").is_between(first, last)).join(

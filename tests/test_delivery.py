@@ -16,7 +16,7 @@ import pytest
 import zstandard
 from staging_fixtures import line
 
-from pipeline import delivery
+from pipeline import archive, delivery
 from pipeline.errors import ExitCode, RefusedFile, StepFailed
 from pipeline.records import Delivery
 
@@ -71,15 +71,28 @@ def test_taking_the_same_bytes_again_reuses_the_copy(tmp_path):
         assert first.identity == second.identity
 
 
-def test_a_damaged_copy_is_replaced(tmp_path):
-    """The name promises the content; a copy that breaks the promise is made again."""
+@pytest.mark.parametrize("damaged", [b"something else", PLAIN[:-5], bytes(len(PLAIN)), b""])
+def test_a_damaged_copy_is_replaced(tmp_path, damaged):
+    """The name promises the content; a copy that breaks the promise, as after a power cut, is made again."""
     path = written(tmp_path / "a.jsonl", PLAIN)
     kept = tmp_path / "deliveries" / f"{sha(PLAIN)}.jsonl"
     kept.parent.mkdir()
-    kept.write_bytes(b"something else")
+    kept.write_bytes(damaged)
 
     with delivery.take(path, folder=kept.parent) as taken:
         assert taken.path.read_bytes() == PLAIN
+
+
+def test_who_waits_for_the_disk_hears_when_it_does_not_take_a_copy(tmp_path):
+    """Nothing is said of a day whose delivery could be gone after a power cut."""
+    with delivery.take(written(tmp_path / "a.jsonl", PLAIN), folder=tmp_path / "deliveries") as taken:
+        pass
+    with archive.settling(taken) as settled:
+        settled()
+    taken.path.unlink()
+
+    with archive.settling(taken) as settled, pytest.raises(StepFailed, match="No such file"):
+        settled()
 
 
 def test_a_link_in_the_archive_is_not_written_through(tmp_path):
