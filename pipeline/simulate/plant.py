@@ -274,7 +274,8 @@ class Garden:
             )
         wanted = max(1, round(rate * int(planting.looks_at(ground).sum())))
         draws = Dice(self.seed, ground.plan.day.toordinal(), 6, zlib.crc32(name.encode())).words(len(free))
-        rows = np.sort(free[np.argsort(draws, kind="stable")[:wanted]])
+        wanted = min(wanted, len(free))
+        rows = np.sort(free[np.argpartition(draws, wanted - 1)[:wanted]])
         ground.taken[rows] = True
         if planting.arrange is not None:
             planting.arrange(ground, rows)

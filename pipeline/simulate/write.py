@@ -89,12 +89,13 @@ def _write_atomically(path: Path, chunks: Iterable[memoryview]) -> None:
     """Writes beside the target and renames, so that nobody ever sees half a file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        written = 0
         with appearing(path) as file:
             for chunk in chunks:
-                begin = file.tell()
                 file.write(chunk)
                 if hasattr(os, "posix_fadvise"):  # macOS has it not
                     # Has it brought to the disk at once: at the end all of it would have to be waited for.
-                    os.posix_fadvise(file.fileno(), begin, len(chunk), os.POSIX_FADV_DONTNEED)
+                    os.posix_fadvise(file.fileno(), written, len(chunk), os.POSIX_FADV_DONTNEED)
+                written += len(chunk)
     except OSError as error:
         raise StepFailed(f"{path}: cannot be written ({error.strerror}).", step="generate") from error
