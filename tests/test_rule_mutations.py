@@ -243,6 +243,9 @@ def test_every_mutant_of_every_rule_is_noticed(table, judge, expected):
 
 #: Wrong versions that mean the same as the original, and why. Any other survivor asks for a case in `rule_cases.py`.
 SAME_MEANING = {
+    "rule.one_of: if not values or len(values) > _FEW:\n    return nw.col(name).is_in(values): negated": "as is_in",
+    "rule.one_of: not values: not negated": "as is_in",
+    "rule.one_of: len(values) > _FEW: the other comparison": "as is_in",
     "rule.present: ~nw.col(name).is_null() & (nw.col(name) != ''): right side only": "null != '' is null, which is no",
     "value_ranges._judged_value: present & not_empty: right side only": "null is not not-empty either",
     "value_ranges._judged_value: False: the other constant": "of not_empty: `present` leaves absent values out anyway",

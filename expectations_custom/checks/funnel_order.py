@@ -10,7 +10,7 @@ from typing import Final
 
 import narwhals as nw
 
-from expectations_custom.rule import Check, Helpers, Rule, Scope, present
+from expectations_custom.rule import Check, Helpers, Rule, Scope, one_of, present
 from pipeline.contract import Contract
 
 ID: Final = "funnel_order"
@@ -24,7 +24,7 @@ def _rules(contract: Contract, helpers: Helpers) -> list[Rule]:
     rules = []
     for index, step in enumerate(funnel.steps):
         name = f"_first_before_{index}"
-        evidence = nw.when(nw.col("event_type").is_in(step.after_any)).then(
+        evidence = nw.when(one_of("event_type", step.after_any)).then(
             nw.coalesce(nw.col("order_key"), nw.lit(_BEFORE_ALL, dtype=nw.Int64))
         )
         helpers[Scope(funnel.scope)][0].append(evidence.min().over(funnel.scope).alias(name))

@@ -6,7 +6,7 @@ from typing import Final
 
 import narwhals as nw
 
-from expectations_custom.rule import Check, Helpers, Rule, Scope, any_of, present
+from expectations_custom.rule import Check, Helpers, Rule, Scope, any_of, one_of, present
 from pipeline.contract import Contract, PlatformRules
 
 ID: Final = "platform_device"
@@ -25,7 +25,7 @@ def _goes_with(contract: Contract, rules: PlatformRules) -> list[Rule]:
     for name in names:
         refused = any_of(
             [
-                (nw.col(rules.field) == platform) & ~nw.col(name).is_in(allowed[name])
+                (nw.col(rules.field) == platform) & ~one_of(name, allowed[name])
                 for platform, allowed in rules.allowed.items()
                 if name in allowed
             ]
@@ -37,7 +37,7 @@ def _goes_with(contract: Contract, rules: PlatformRules) -> list[Rule]:
                 field=name,
                 says=f"{name} does not go with the {rules.field}",
                 source="/x-platform-device-rules/allowed",
-                applies=_known(rules) & nw.col(name).is_in(contract.field(name).enum or ()),
+                applies=_known(rules) & one_of(name, contract.field(name).enum or ()),
                 fails=refused,
             )
         )
@@ -69,7 +69,7 @@ def _stays(rules: PlatformRules, helpers: Helpers) -> Rule:
 
 def _known(rules: PlatformRules) -> nw.Expr:
     """A platform the contract has rules for."""
-    return nw.col(rules.field).is_in(tuple(rules.allowed))
+    return one_of(rules.field, tuple(rules.allowed))
 
 
 CHECK: Final = Check(

@@ -8,7 +8,7 @@ import narwhals as nw
 
 from expectations_custom import reasons
 from expectations_custom.reasons import problem
-from expectations_custom.rule import Check, Helpers, Rule, any_of, limits
+from expectations_custom.rule import Check, Helpers, Rule, any_of, limits, one_of
 from pipeline.contract import Contract, Field, OrderTotal
 
 ID: Final = "value_ranges"
@@ -58,7 +58,7 @@ def _judged_value(contract: Contract, field: Field) -> nw.Expr:
     requiring = [event for event, names in contract.required_by_type.items() if field.name in names]
     if not requiring:
         return present
-    optional_here = ~nw.col("event_type").is_in(requiring).fill_null(False)
+    optional_here = ~one_of("event_type", requiring).fill_null(False)
     return present & (not_empty | optional_here)
 
 
