@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,6 +55,7 @@ from pipeline.records import (
 )
 from pipeline.retry import failure_of, repeated
 from pipeline.settings import Settings
+from pipeline.stage import Workers
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +113,7 @@ class DayRunner:
     gate: Gate
     progress: Progress
     #: Called once or more when this process or its cores have little to do; returns at once.
-    meanwhile: Callable[[], None] | None = None
+    meanwhile: Callable[[], None] = lambda: None
 
     def run(self, order: DayOrder) -> DayOutcome:
         """Take one day through the gate.
@@ -122,17 +124,20 @@ class DayRunner:
             SettingsError: the tables do not fit the contract; nothing was begun.
             TransientError: the database was away before the day could be claimed.
         """
-        with database.session(self.database_url, name="run", doing="running the day") as connection:
+        with (
+            database.session(self.database_url, name="run", doing="running the day") as connection,
+            Workers(self.settings.workers) as workers,
+        ):
             load.require_columns(connection, self.contract)
             leftovers.sweep(self.settings, connection)
-            with self._delivery(connection, order) as delivery, archive.settling(delivery) as settled:
+            with self._delivery(connection, order, workers) as delivery, archive.settling(delivery) as settled:
                 published = ledger.published(connection, order.day)
                 if published and not order.force and self._unchanged(published, delivery):
                     return DayOutcome(summary=published, report=None)
                 engine = engines.choose(order.engine, self.settings, delivery)
                 with self._attempt(connection, order, engine, delivery) as run:
                     _require_last(connection, order)
-                    staged = self._stage(run, delivery, engine)
+                    staged = self._stage(run, delivery, engine, workers)
                     report, closed = self._check(connection, run, staged, order.release)
                     if report.verdict is not Verdict.PASS and order.release is None:
                         settled()
@@ -142,7 +147,7 @@ class DayRunner:
                     settled()  # what is published can be read again, whatever happens
                     return self._publish(run, staged, report, receipt, tables, order.release)
 
-    def _stage(self, run: Run, delivery: Delivery, engine: Engine) -> Staged:
+    def _stage(self, run: Run, delivery: Delivery, engine: Engine, workers: Workers) -> Staged:
         def stage() -> Staged:
             return engines.stage(
                 self.settings,
@@ -152,6 +157,7 @@ class DayRunner:
                 contract=self.contract,
                 folder=run.folder / "staged",
                 progress=self.progress,
+                workers=workers,
                 meanwhile=self.meanwhile,
             )
 
@@ -248,7 +254,7 @@ class DayRunner:
         return DayOutcome(summary=summary, report=report, alerts=news)
 
     @contextmanager
-    def _delivery(self, connection: Connection, order: DayOrder) -> Iterator[Delivery]:
+    def _delivery(self, connection: Connection, order: DayOrder, workers: Workers) -> Iterator[Delivery]:
         """The day's delivery as a private copy; one that cannot be had is a failed attempt in the ledger."""
         if order.delivery is not None:
             yield order.delivery
@@ -260,13 +266,19 @@ class DayRunner:
                     source = order.file or self._day_file(order.day)
                     # A delivery that was published already will hardly be judged.
                     likely = order.force or ledger.published(connection, order.day) is None
-                    meanwhile = self.meanwhile if likely else None
+                    meanwhile = partial(self._begin, order, source, workers) if likely else None
                     taken = take(source, folder=self.settings.deliveries_folder, meanwhile=meanwhile)
                     delivery = stack.enter_context(taken)
             except DaygateError:
                 with self._attempt(connection, order, "pandas" if order.engine == "auto" else order.engine):
                     raise
             yield delivery
+
+    def _begin(self, order: DayOrder, source: Path, workers: Workers) -> None:
+        """What staging and checking will need, begun while the delivery is copied."""
+        if engines.settled(order.engine, self.settings, [source]) == "pandas":
+            workers.start()
+        self.meanwhile()
 
     def _day_file(self, day: date) -> Path:
         """The day's own file, generated when the simulator is the source and it is not there yet."""

@@ -45,11 +45,12 @@ def choose(asked: EngineChoice, settings: Settings, delivery: Delivery) -> Engin
 def settled(asked: EngineChoice, settings: Settings, sources: Iterable[Path | Literal["-"]]) -> EngineChoice:
     """What was asked for; pandas where that is auto, which takes it for every one of these files as they look now.
 
-    Whoever then imports Great Expectations can leave out what it has for Spark.
+    Whoever then imports Great Expectations can leave out what it has for Spark, and start workers ahead.
     """
-    if asked == "auto" and all(_is_small(source, settings.spark_from_bytes) for source in sources):
-        return "pandas"
-    return asked
+    if asked != "auto":
+        return asked
+    small = all(_is_small(source, settings.spark_from_bytes) for source in sources)
+    return "pandas" if small or not configuration.installed() else asked
 
 
 def _is_small(source: Path | Literal["-"], most_bytes: int) -> bool:
@@ -84,6 +85,7 @@ def stage(
     contract: Contract,
     folder: Path,
     progress: Progress,
+    workers: local_stage.Workers,
     meanwhile: Callable[[], None] | None = None,
 ) -> Staged:
     """Stage a delivery; as `pipeline.stage.stage`."""
@@ -93,7 +95,7 @@ def stage(
             day=day,
             contract=contract,
             folder=folder,
-            workers=settings.workers,
+            workers=workers,
             on_progress=progress.advance,
             meanwhile=meanwhile,
         )

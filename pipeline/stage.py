@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from pipeline import stage_worker
 from pipeline.contract import Contract
@@ -45,7 +44,7 @@ def stage(
     day: date,
     contract: Contract,
     folder: Path,
-    workers: int,
+    workers: Workers,
     on_progress: OnProgress | None = None,
     meanwhile: Callable[[], None] | None = None,
     range_bytes: int = RANGE,
@@ -55,7 +54,7 @@ def stage(
     Args:
         day: the business day its place in the day is counted from.
         folder: made if missing; parts of an earlier attempt are removed.
-        workers: processes for a big file.
+        workers: they parse a big file, and have ended or are about to when this returns.
         on_progress: called with (bytes done, bytes in all).
         meanwhile: called when worker processes have the work and this one has none; returns at once.
         range_bytes: bytes of a range.
@@ -68,9 +67,8 @@ def stage(
     work = stage_worker.Work(path=str(delivery.path), folder=str(folder), day=day, contract=contract)
     parts: list[Part] = []
     done = 0
-    workers = workers if delivery.size > IN_PROCESS else 0
-    with _parsing(work, workers) as parse:
-        if workers and meanwhile is not None:
+    with _parsing(work, workers, delivery.size) as parse:
+        if meanwhile is not None and workers.most and delivery.size > IN_PROCESS:
             meanwhile()
         for cut, part in parse(_ranges(delivery, range_bytes)):
             require_all_lines(delivery, cut, part)
@@ -232,52 +230,77 @@ def _line_end(handle: int, offset: int, size: int) -> int:
     return size
 
 
-@dataclass(frozen=True, slots=True)
-class _Pool:
-    """Worker processes that take ranges while they are still being cut."""
+class Workers:
+    """Processes that parse big files: started ahead or when there is work, and ended by whoever staged with them."""
 
-    executor: ProcessPoolExecutor
-    workers: int
+    def __init__(self, most: int) -> None:
+        """So many; none of them leaves the work to this process."""
+        self.most = most
+        self._executor: ProcessPoolExecutor | None = None
 
-    def __call__(self, ranges: Iterator[Range]) -> Iterator[tuple[Range, Part]]:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end(wait=False)
+
+    def start(self) -> ProcessPoolExecutor:
+        """Have them import what they need beside whatever comes before the work."""
+        if self._executor is None:
+            # Spawned: a forked child would inherit locks of threads that do not exist in it.
+            self._executor = ProcessPoolExecutor(
+                self.most, mp_context=get_context("spawn"), initializer=stage_worker.start
+            )
+            with step_errors(), _without_interrupts():
+                for _ in range(self.most):
+                    self._executor.submit(stage_worker.get_ready)
+        return self._executor
+
+    def end(self, *, wait: bool) -> None:
+        """Let them go, without what they were to do; they are gone when this returns, or soon after."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=wait, cancel_futures=True)
+            self._executor = None
+
+    def parse(self, work: stage_worker.Work, ranges: Iterator[Range]) -> Iterator[tuple[Range, Part]]:
+        """Parts in any order, of ranges that are taken while they are still being cut."""
+        executor = self.start()
         waiting: dict[Future[Part], Range] = {}
         for cut in ranges:
             # Submitting may start a worker, which is deaf to Ctrl-C from its first moment on: it inherits the mask.
             with step_errors(), _without_interrupts():
-                waiting[self.executor.submit(stage_worker.parse_part, cut)] = cut
-            if len(waiting) > self.workers:
-                yield from self.finished(waiting)
+                waiting[executor.submit(work.parse, cut)] = cut
+            if len(waiting) > self.most:
+                yield from _finished(waiting)
         while waiting:
-            yield from self.finished(waiting)
+            yield from _finished(waiting)
 
-    def finished(self, waiting: dict[Future[Part], Range]) -> Iterator[tuple[Range, Part]]:
-        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in done:
-            with step_errors():
-                part = future.result()
-            yield waiting.pop(future), part
+
+def _finished(waiting: dict[Future[Part], Range]) -> Iterator[tuple[Range, Part]]:
+    done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+    for future in done:
+        with step_errors():
+            part = future.result()
+        yield waiting.pop(future), part
 
 
 @contextmanager
 def _parsing(
-    work: stage_worker.Work, workers: int
+    work: stage_worker.Work, workers: Workers, size: int
 ) -> Iterator[Callable[[Iterator[Range]], Iterator[tuple[Range, Part]]]]:
-    """A function that parses ranges, here (no workers) or in worker processes."""
-    if not workers:
+    """A function that parses ranges of a file of that size, here or in worker processes."""
+    if not workers.most or size <= IN_PROCESS:
         yield partial(_parse_here, work)
         return
-    # Spawned: a forked child would inherit locks of threads that do not exist in it.
-    executor = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=stage_worker.start, initargs=(work,)
-    )
+    workers.start()
     try:
-        yield _Pool(executor, workers)
+        yield partial(workers.parse, work)
     except BaseException:
         # Nobody writes into the folder any more when the caller removes it.
-        executor.shutdown(wait=True, cancel_futures=True)
+        workers.end(wait=True)
         raise
     # All parts are there: the workers end while what follows begins, and at the latest with this process.
-    executor.shutdown(wait=False)
+    workers.end(wait=False)
 
 
 def _parse_here(work: stage_worker.Work, ranges: Iterator[Range]) -> Iterator[tuple[Range, Part]]:

@@ -95,21 +95,17 @@ class Work:
         )
 
 
-_WORK: list[Work] = []
-
-
-def start(work: Work) -> None:
+def start() -> None:
     """Make this process a worker: one thread for polars, silent on Ctrl-C, gone when its parent is gone."""
     os.environ["POLARS_MAX_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_end_with_parent, daemon=True).start()
     heap.keep_blocks()
-    _WORK[:] = [work]
 
 
-def parse_part(cut: Range) -> Part:
-    """Parse a range of the delivery this worker was started for."""
-    return _WORK[0].parse(cut)
+def get_ready() -> None:
+    """Import what parsing needs."""
+    import pipeline.parse  # noqa: F401, PLC0415  # as in `Work.parse`
 
 
 def _end_with_parent() -> None:

@@ -27,6 +27,7 @@ from pipeline.records import CheckReport, DaySummary, Staged, Verdict
 from pipeline.settings import Settings
 from pipeline.spark import configuration, output
 from pipeline.spark import session as sessions
+from pipeline.stage import Workers
 from scheduler import app, checking
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _published(settings: Settings, contract: Contract, day: date, progress: Prog
     """The lines that the day's published run loaded: its archived delivery without what is in quarantine."""
     from pipeline.spark.aggregates import GoodDay
 
-    with engines.work_folder(settings, "spark") as (folder, _):
+    with engines.work_folder(settings, "spark") as (folder, _), Workers(settings.workers) as workers:
         run, bad = _from_ledger(settings, day, folder)
         delivery = archive.reopen(settings.deliveries_folder, run)
         staged = engines.stage(
@@ -184,6 +185,7 @@ def _published(settings: Settings, contract: Contract, day: date, progress: Prog
             contract=contract,
             folder=folder / "staged",
             progress=progress,
+            workers=workers,
         )
         _require_same_lines(staged, run)
         yield GoodDay(day=day, parts=staged.parts, kept_out=bad, lines=run.loaded)

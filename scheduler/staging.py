@@ -15,6 +15,7 @@ from pipeline.delivery import take
 from pipeline.progress import Progress
 from pipeline.records import EngineChoice, Staged
 from pipeline.settings import Settings
+from pipeline.stage import Workers
 
 if TYPE_CHECKING:
     from pipeline.contract import Contract
@@ -39,10 +40,19 @@ def staging(
     if source == "-":
         # polars' handler of Ctrl-C lets a blocked read go on; whoever waits at a pipe must be able to leave.
         signal.siginterrupt(signal.SIGINT, True)
-    with engines.work_folder(settings, engine) as (folder, shared), ExitStack() as held:
+    with ExitStack() as held:
+        folder, shared = held.enter_context(engines.work_folder(settings, engine))
+        workers = held.enter_context(Workers(settings.workers))
+
+        def begin() -> None:
+            if engine == "pandas":
+                workers.start()
+            if meanwhile is not None:
+                meanwhile()
+
         with progress.step("read"):
             copies = folder if shared else None
-            delivery = held.enter_context(take(source, folder=copies, stdin=sys.stdin.buffer, meanwhile=meanwhile))
+            delivery = held.enter_context(take(source, folder=copies, stdin=sys.stdin.buffer, meanwhile=begin))
         with progress.step("stage"):
             staged = engines.stage(
                 settings,
@@ -52,5 +62,6 @@ def staging(
                 contract=contract,
                 folder=folder / "staged",
                 progress=progress,
+                workers=workers,
             )
         yield staged, folder

@@ -72,7 +72,9 @@ def problems_of(data: bytes) -> str | None:
 def staged_file(path: Path, folder: Path, *, workers: int = 0, range_bytes: int = stage.RANGE) -> Staged:
     """Take and stage a file."""
     with delivery.take(path, folder=None) as taken:
-        return stage.stage(taken, day=DAY, contract=CONTRACT, folder=folder, workers=workers, range_bytes=range_bytes)
+        return stage.stage(
+            taken, day=DAY, contract=CONTRACT, folder=folder, workers=stage.Workers(workers), range_bytes=range_bytes
+        )
 
 
 def frame_of(staged: Staged) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -54,7 +55,7 @@ def test_worker_processes_stage_the_same_rows(tmp_path, monkeypatch):
             day=DAY,
             contract=CONTRACT,
             folder=tmp_path / "there",
-            workers=2,
+            workers=stage.Workers(2),
             range_bytes=200_000,
             on_progress=lambda done, total: progress.append((done, total)),
         )
@@ -76,11 +77,33 @@ def test_this_process_is_free_only_while_workers_parse(tmp_path, monkeypatch, wo
             day=DAY,
             contract=CONTRACT,
             folder=tmp_path / "staged",
-            workers=workers,
+            workers=stage.Workers(workers),
             meanwhile=lambda: calls.append("called"),
         )
 
     assert len(calls) == called
+
+
+def test_workers_that_were_started_ahead_end_with_their_block():
+    """Who started processes and then had nothing to stage leaves none behind."""
+    with stage.Workers(1) as workers:
+        workers.start()
+        (process,) = multiprocessing.active_children()
+
+    process.join(60)
+    assert process.exitcode == 0
+
+
+def test_workers_stage_one_file_after_another(tmp_path, monkeypatch):
+    """A step that is repeated gets processes again."""
+    monkeypatch.setattr(stage, "IN_PROCESS", 0)
+    path = file_of(tmp_path / "a.jsonl", 1)
+    with stage.Workers(1) as workers, delivery.take(path, folder=None) as taken:
+        first, again = (
+            stage.stage(taken, day=DAY, contract=CONTRACT, folder=tmp_path / name, workers=workers) for name in "ab"
+        )
+
+    assert frame_of(first).equals(frame_of(again))
 
 
 def test_raw_lines_are_the_bytes_of_the_rows(tmp_path):
@@ -182,8 +205,9 @@ if __name__ == "__main__":
     stage.IN_PROCESS = 10**9 if mode == "full" else 0
     with delivery.take(Path(source), folder=None) as taken:
         try:
-            stage.stage(taken, day=date(2026, 1, 15), contract=contract.load(), folder=Path(folder), workers=2,
-                        range_bytes=50_000, on_progress={"wait": wait, "kill": kill, "full": None, "plain": None}[mode])
+            report = {"wait": wait, "kill": kill, "full": None, "plain": None}[mode]
+            stage.stage(taken, day=date(2026, 1, 15), contract=contract.load(), folder=Path(folder),
+                        workers=stage.Workers(2), range_bytes=50_000, on_progress=report)
         except errors.StepFailed as error:
             print(error.step, error.message, flush=True)
 """
@@ -304,4 +328,4 @@ def test_a_file_that_got_shorter_before_staging_is_refused(tmp_path):
 def stage_after(path, change, out):
     with delivery.take(path, folder=None) as taken:
         change()
-        stage.stage(taken, day=DAY, contract=CONTRACT, folder=out, workers=0)
+        stage.stage(taken, day=DAY, contract=CONTRACT, folder=out, workers=stage.Workers(0))
