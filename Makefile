@@ -158,7 +158,7 @@ fault-table: $(VENV)/.dev ## List the faults and their tests in docs/faults.md
 	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --compile --require-hashes -r $<
 	@touch $@
 
-bench: $(VENV)/.base $(VENV)/.spark .venv-bench/.done ## Measure against everybody else, into benchmarks/RESULTS.md (an hour)
+bench: $(VENV)/.base $(VENV)/.spark .venv-bench/.done ## Measure against everybody else, into benchmarks/RESULTS.md (an hour and a half)
 	@$(BIN)/python -m benchmarks --bench-python .venv-bench/bin/python $(BENCH)
 
 bench-engines: $(VENV)/.base $(VENV)/.spark ## Check 1, 2, 4 and 8 million events on pandas and on Spark (a quarter of an hour)

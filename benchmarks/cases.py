@@ -21,7 +21,7 @@ class Contender:
     """Somebody who turns a file into a verdict."""
 
     name: str
-    #: What is imported before any work, measured apart.
+    #: Python that imports what is imported before or beside any work, measured apart.
     imports: str
     #: File below `contenders/`; None for daygate itself.
     script: str | None
@@ -36,7 +36,7 @@ class Contender:
 CHECKERS: Final = (
     Contender(
         name=OURS,
-        imports="great_expectations, polars, pandas, pyarrow.parquet, narwhals, msgspec",
+        imports="from scheduler.ahead import have_gate; have_gate(spark=False)",
         script=None,
         slow=False,
         full=True,
@@ -45,7 +45,7 @@ CHECKERS: Final = (
     ),
     Contender(
         name="DuckDB SQL",
-        imports="duckdb",
+        imports="import duckdb",
         script="duckdb_sql.py",
         slow=False,
         full=False,
@@ -54,7 +54,7 @@ CHECKERS: Final = (
     ),
     Contender(
         name="polars by hand",
-        imports="polars",
+        imports="import polars",
         script="polars_by_hand.py",
         slow=False,
         full=True,
@@ -63,7 +63,7 @@ CHECKERS: Final = (
     ),
     Contender(
         name="dataframely",
-        imports="dataframely",
+        imports="import dataframely",
         script="dataframely_schema.py",
         slow=False,
         full=True,
@@ -72,7 +72,7 @@ CHECKERS: Final = (
     ),
     Contender(
         name="pandera (polars)",
-        imports="pandera.polars",
+        imports="import pandera.polars",
         script="pandera_polars.py",
         slow=False,
         full=True,
@@ -81,7 +81,7 @@ CHECKERS: Final = (
     ),
     Contender(
         name="Soda Core on DuckDB",
-        imports="duckdb, soda.scan",
+        imports="import duckdb, soda.scan",
         script="soda_duckdb.py",
         slow=False,
         full=False,
@@ -90,7 +90,7 @@ CHECKERS: Final = (
     ),
     Contender(
         name="pointblank (polars)",
-        imports="pointblank, polars",
+        imports="import pointblank, polars",
         script="pointblank_steps.py",
         slow=False,
         full=True,
@@ -99,7 +99,7 @@ CHECKERS: Final = (
     ),
     Contender(
         name="pure Python, the original's kind",
-        imports="json, re",
+        imports="import json, re",
         script="pure_python.py",
         slow=True,
         full=True,
@@ -108,7 +108,7 @@ CHECKERS: Final = (
     ),
     Contender(
         name="GX, core expectations",
-        imports="great_expectations, polars, pandas",
+        imports="import great_expectations, polars, pandas",
         script="gx_core.py",
         slow=True,
         full=False,

@@ -87,12 +87,30 @@ def _names(path: str) -> list[str] | None:
 
 
 def _open(folder: Path, names: list[str]) -> _Opened | Literal["folder"] | None:
-    """The open file; `folder` when the names lead to one; None when they lead nowhere."""
-    suffix = Path(names[-1]).suffix
+    """The open file; `folder` when the names lead to one; None when they lead nowhere.
+
+    A site that another took the place of meanwhile is being removed: what is missing there is looked for in the other.
+    """
+    while True:
+        try:
+            root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        entered = os.fstat(root)
+        found = _open_below(root, names)
+        if found is not None or _is_still(folder, entered):
+            return found
+
+
+def _is_still(folder: Path, entered: os.stat_result) -> bool:
     try:
-        parent = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return os.path.samestat(entered, folder.stat())
     except OSError:
-        return None
+        return False
+
+
+def _open_below(parent: int, names: list[str]) -> _Opened | Literal["folder"] | None:
+    suffix = Path(names[-1]).suffix
     try:
         for name in names[:-1]:
             child = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)

@@ -24,7 +24,7 @@ from pipeline.delivery import take
 from pipeline.records import CheckReport, Verdict
 from pipeline.settings import Settings
 from pipeline.simulate import Fault
-from pipeline.stage import stage
+from pipeline.stage import Workers, stage
 
 ROOT = Path(__file__).parent.parent
 FILES = (ROOT / "README.md", ROOT / "README.ko.md", ROOT / "docs" / "fault-matrix.md")
@@ -75,7 +75,7 @@ def measure(fault: Fault, folder: Path) -> Row:
         faults={fault.name: fault.rate},
     )  # fmt: skip
     with take(made.path, folder=None) as delivery:
-        staged = stage(delivery, day=DAY, contract=contract, folder=folder / "staged", workers=1)
+        staged = stage(delivery, day=DAY, contract=contract, folder=folder / "staged", workers=Workers(1))
     report = gate.check(staged, settings=Settings(), contract=contract, folder=folder).report
     rows = pl.read_parquet(report.failing).group_by("check", "rule").agg("line_no").rows()
     return Row(

@@ -17,7 +17,7 @@ from expectations_custom import rules
 from expectations_custom.outcomes import evaluate
 from pipeline import contract, simulate
 from pipeline.delivery import take
-from pipeline.stage import stage
+from pipeline.stage import Workers, stage
 
 pytest_plugins = ["spark_fixtures"]
 
@@ -39,7 +39,7 @@ def dirty(tmp_path_factory):
     file = folder / cases.FILE
     simulate.generate(DAY, contract=agreed, output=file, users=100, events=20_000, seed=7, faults=faults)
     with take(file, folder=None) as delivery:
-        staged = stage(delivery, day=DAY, contract=agreed, folder=folder / "staged", workers=0)
+        staged = stage(delivery, day=DAY, contract=agreed, folder=folder / "staged", workers=Workers(0))
     frame = pl.scan_parquet(list(staged.parts)).select(*rules.columns(agreed))
     found = evaluate(frame, rules.table(agreed), sample_lines=0, failing=None)
     return file, {f"{check}/{rule}": counts.failed_rows for (check, rule), counts in found.rules.items()}
@@ -118,6 +118,6 @@ def test_the_loop_makes_events_of_the_contract(tmp_path):
     subprocess.run([sys.executable, cases.CONTENDERS / "event_loop.py", file, "300"], check=True)
     agreed = contract.load()
     with take(file, folder=None) as delivery:
-        staged = stage(delivery, day=DAY, contract=agreed, folder=tmp_path / "staged", workers=0)
+        staged = stage(delivery, day=DAY, contract=agreed, folder=tmp_path / "staged", workers=Workers(0))
 
     assert (staged.lines, staged.lines_with_unknown_keys) == (300, 0)

@@ -15,7 +15,7 @@ from gx.gate import frame
 from pipeline.delivery import take
 from pipeline.records import Verdict
 from pipeline.settings import Settings
-from pipeline.stage import stage
+from pipeline.stage import Workers, stage
 
 
 @pytest.fixture
@@ -24,7 +24,9 @@ def staged(contract, day, session, lines, tmp_path):
     file = tmp_path / "events_20260115.jsonl"
     file.write_bytes(lines(*(event for number in range(1, 41) for event in session(number).visit().events)))
     with take(file, folder=None) as delivery:
-        return stage(delivery, day=day, contract=contract, folder=tmp_path / "staged", workers=0, range_bytes=20_000)
+        return stage(
+            delivery, day=day, contract=contract, folder=tmp_path / "staged", workers=Workers(0), range_bytes=20_000
+        )
 
 
 def test_the_frame_has_every_line_and_holds_none(staged, contract):

@@ -17,7 +17,7 @@ from pipeline.delivery import take
 from pipeline.errors import SettingsError
 from pipeline.records import Verdict
 from pipeline.settings import Settings
-from pipeline.stage import stage
+from pipeline.stage import Workers, stage
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def staged_of(contract, day, lines, tmp_path):
         file = tmp_path / "events_20260115.jsonl"
         file.write_bytes(lines(*events))
         with take(file, folder=None) as delivery:
-            return stage(delivery, day=day, contract=contract, folder=tmp_path / "staged", workers=1)
+            return stage(delivery, day=day, contract=contract, folder=tmp_path / "staged", workers=Workers(1))
 
     return build
 

@@ -45,11 +45,12 @@ import great_expectations
 from gx.gate import frame
 from pipeline import contract
 from pipeline.delivery import take
-from pipeline.stage import stage
+from pipeline.stage import Workers, stage
 
 agreed = contract.load()
 with take(Path(sys.argv[2]), folder=None) as delivery:
-    staged = stage(delivery, day=date(2026, 1, 15), contract=agreed, folder=Path(sys.argv[1]) / "staged", workers=1)
+    folder = Path(sys.argv[1]) / "staged"
+    staged = stage(delivery, day=date(2026, 1, 15), contract=agreed, folder=folder, workers=Workers(1))
 context = great_expectations.get_context(mode="file", project_root_dir=sys.argv[1])
 result = context.checkpoints.get("daygate").run(batch_parameters={"dataframe": frame(staged, agreed)})
 print(json.dumps({"success": result.success, "seen": sum(len(v.results) for v in result.run_results.values())}))

@@ -132,8 +132,8 @@ def whole(number: int) -> dict[str, str]:
 
 
 def is_whole(page: str) -> bool:
-    first, number, *_ = page.split(" ")
-    return first == "begin" and page.endswith(f" end {number}")
+    first, _, rest = page.partition(" ")
+    return first == "begin" and page.endswith(f" end {rest.partition(' ')[0]}")
 
 
 READS = 10_000

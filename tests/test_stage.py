@@ -86,9 +86,10 @@ def test_this_process_is_free_only_while_workers_parse(tmp_path, monkeypatch, wo
 
 def test_workers_that_were_started_ahead_end_with_their_block():
     """Who started processes and then had nothing to stage leaves none behind."""
+    before = {*multiprocessing.active_children()}
     with stage.Workers(1) as workers:
         workers.start()
-        (process,) = multiprocessing.active_children()
+        (process,) = {*multiprocessing.active_children()} - before
 
     process.join(60)
     assert process.exitcode == 0
