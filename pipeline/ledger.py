@@ -15,6 +15,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg2.errors
+
 from pipeline import database, outbox, workspace
 from pipeline.database import LOCK_CLASS, Connection, translated
 from pipeline.errors import BusyError, DaygateError
@@ -24,6 +26,8 @@ log = logging.getLogger(__name__)
 
 #: First half of the advisory lock that is a run's sign of life; the second is the day.
 ALIVE_CLASS: Final = LOCK_CLASS + 1
+#: So soon after its process a session is gone.
+_DYING_SECONDS: Final = 1
 #: How long a silent run keeps its day.
 LEASE_SECONDS: Final = 60
 #: A run that published leaves its block well within this.
@@ -68,8 +72,7 @@ def claim(
     """
     with translated("claiming the day"), connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", (LOCK_CLASS, lock_number(day)))
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", (ALIVE_CLASS, lock_number(day)))
-        _take_over(cursor, day, holder_is_gone=database.one(cursor)[0])
+        _take_over(cursor, day, holder_is_gone=_sign_of_life(cursor, day))
         cursor.execute(
             "SELECT coalesce(max(attempt), 0) + 1, nextval('run_fence') FROM pipeline_run_log WHERE day = %s", (day,)
         )
@@ -85,6 +88,22 @@ def claim(
     folder.mkdir(parents=True, exist_ok=True)
     workspace.sweep(connection)
     return Run(run_id=run_id, day=day, attempt=attempt, trigger=trigger, fence=fence, folder=folder)
+
+
+def _sign_of_life(cursor: Any, day: date) -> bool:
+    """Take the session lock of a day; False when somebody else keeps it.
+
+    The server process of a run that was killed needs a moment to end what it was doing.
+    """
+    cursor.execute("SAVEPOINT before_lock")
+    cursor.execute("SELECT set_config('lock_timeout', %s, true)", (f"{_DYING_SECONDS}s",))
+    try:
+        cursor.execute("SELECT pg_advisory_lock(%s, %s)", (ALIVE_CLASS, lock_number(day)))
+    except psycopg2.errors.LockNotAvailable:
+        cursor.execute("ROLLBACK TO before_lock")
+        return False
+    cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+    return True
 
 
 def _take_over(cursor: Any, day: date, *, holder_is_gone: bool) -> None:

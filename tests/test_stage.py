@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import subprocess
@@ -91,8 +91,7 @@ def test_workers_that_were_started_ahead_end_with_their_block():
         workers.start()
         (process,) = {*multiprocessing.active_children()} - before
 
-    process.join(60)
-    assert process.exitcode == 0
+    assert multiprocessing.connection.wait([process.sentinel], timeout=60)
 
 
 def test_workers_stage_one_file_after_another(tmp_path, monkeypatch):
