@@ -67,9 +67,7 @@ def stage(
     work = stage_worker.Work(path=str(delivery.path), folder=str(folder), day=day, contract=contract)
     parts: list[Part] = []
     done = 0
-    with _parsing(work, workers, delivery.size) as parse:
-        if meanwhile is not None and workers.most and delivery.size > IN_PROCESS:
-            meanwhile()
+    with _parsing(work, workers, delivery.size, meanwhile) as parse:
         for cut, part in parse(_ranges(delivery, range_bytes)):
             require_all_lines(delivery, cut, part)
             parts.append(part)
@@ -286,7 +284,7 @@ def _finished(waiting: dict[Future[Part], Range]) -> Iterator[tuple[Range, Part]
 
 @contextmanager
 def _parsing(
-    work: stage_worker.Work, workers: Workers, size: int
+    work: stage_worker.Work, workers: Workers, size: int, meanwhile: Callable[[], None] | None
 ) -> Iterator[Callable[[Iterator[Range]], Iterator[tuple[Range, Part]]]]:
     """A function that parses ranges of a file of that size, here or in worker processes."""
     if not workers.most or size <= IN_PROCESS:
@@ -294,6 +292,8 @@ def _parsing(
         return
     workers.start()
     try:
+        if meanwhile is not None:
+            meanwhile()
         yield partial(workers.parse, work)
     except BaseException:
         # Nobody writes into the folder any more when the caller removes it.
